@@ -1,0 +1,83 @@
+package meta
+
+// Version is the format that this release writes. Version 0 is not yet guaranteed to stay readable.
+const Version = 0
+
+// FileName is the name of a checkpoint's metadata inside its folder.
+const FileName = "_metadata"
+
+// MaxSize bounds a metadata file, in bytes.
+const MaxSize = 64 << 20
+
+// Metadata is everything a checkpoint says about itself. Its durable appearance under its final name is the commit of
+// the checkpoint; all else is named from here.
+type Metadata struct {
+	Job     JobID
+	Name    string // the job's name
+	ID      CheckpointID
+	Attempt Attempt
+	Created int64 // wall clock, nanoseconds since 1970; informative
+
+	Args  []string          // the effective arguments of the job
+	Notes map[string]string // the embedding program's own
+
+	HashName  string
+	HashSeed  uint64
+	KeyGroups uint16
+	Sweep     uint64 // where the cleaning of old pages goes on
+
+	Files     []DataFile // the chain, oldest first
+	Operators []Operator
+	Sources   []Source
+	Sinks     []Sink
+}
+
+// DataFile names one delta file of the chain and pins its content: Root hashes the file's index, the index hashes its
+// blocks.
+type DataFile struct {
+	Name       string // bare: no separators
+	Checkpoint CheckpointID
+	Size       int64
+	RootOffset int64
+	RootSize   int64
+	RootHash   uint64
+}
+
+// Operator describes a stateful operator.
+type Operator struct {
+	No          OperatorNo
+	UID         string
+	Kind        string // "process", "window" ...
+	Fingerprint string // what must not change: kind, window, timers, key type
+	Parallelism uint16
+	Watermark   int64 // the least of its subtasks, nanoseconds; MinInt64 before the first
+	States      []State
+	Shards      []Shard
+}
+
+// Source describes how far a source has been read.
+type Source struct {
+	UID    string
+	Splits []Split
+}
+
+// Split is a part of a source with its position.
+type Split struct {
+	ID       string
+	Position string // just after the last record that this checkpoint contains
+	MaxTime  int64  // the largest event time seen, nanoseconds; MinInt64 before the first
+	Done     bool   // read to its end
+}
+
+// Sink names the transactions that were prepared and whose commit was not yet acknowledged.
+type Sink struct {
+	UID  string
+	Txns []Txn
+}
+
+// Txn is one prepared transaction.
+type Txn struct {
+	Checkpoint CheckpointID // the checkpoint it was prepared for
+	Subtask    uint16
+	Handle     []byte
+}
