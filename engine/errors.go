@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that a run can end with, besides those of package meta. Branch with errors.Is.
+var (
+	// ErrCancelled reports a run that was cancelled.
+	ErrCancelled = errors.New("job was cancelled")
+
+	// ErrPoison reports a record that failed the same operator three times running.
+	ErrPoison = errors.New("poison record")
+
+	// ErrStuck reports a task that did not return within the shutdown deadline.
+	ErrStuck = errors.New("task does not return")
+
+	// ErrCheckpoints reports that more checkpoints in a row failed than the settings tolerate.
+	ErrCheckpoints = errors.New("too many failed checkpoints")
+)
+
+// Permanent marks an error that no restart can mend: a malformed row, a missing input. The job ends at once.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// IsPermanent says whether err, or an error that it wraps, was marked by [Permanent].
+func IsPermanent(err error) bool {
+	_, ok := errors.AsType[*permanentError](err)
+	return ok
+}
+
+// OperatorError is an error, or a panic, of a user's function.
+type OperatorError struct {
+	UID    string // of the operator
+	Key    string // the key in hand, printed; empty if there is none
+	Record string // the record or timer in hand, printed and shortened; empty if there is none
+	Err    error
+	Stack  []byte // of a panic
+}
+
+func (e *OperatorError) Error() string {
+	switch {
+	case e.Key == "" && e.Record == "":
+		return fmt.Sprintf("operator %q: %v", e.UID, e.Err)
+	case e.Key == "":
+		return fmt.Sprintf("operator %q, record %s: %v", e.UID, e.Record, e.Err)
+	}
+	return fmt.Sprintf("operator %q, key %s, record %s: %v", e.UID, e.Key, e.Record, e.Err)
+}
+
+// Unwrap gives the user's error.
+func (e *OperatorError) Unwrap() error { return e.Err }
+
+// signature is what two failures share when the same record fails the same operator.
+func (e *OperatorError) signature() string { return e.UID + "\x00" + e.Key + "\x00" + e.Record }

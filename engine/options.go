@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// Options say how a job runs. The zero value runs it with parallelism one, without periodic checkpoints, and with the
+// checkpoints that it does take in memory.
+type Options struct {
+	Parallelism    int // subtasks per operator; default 1
+	MaxParallelism int // key groups; default 128, at most 4096; fixed by the first checkpoint
+
+	Checkpoints Checkpoints
+	Restore     Restore
+	Restart     Restart
+
+	// Args are the effective arguments of the job. They are recorded in every checkpoint.
+	Args []string
+
+	// ShutdownTimeout bounds how long an ending attempt waits for its tasks; default 30 s.
+	ShutdownTimeout time.Duration
+
+	Logger *slog.Logger // silent if nil
+	Hooks  Hooks
+}
+
+// Backend names a policy of where pages go.
+type Backend string
+
+// BackendMmap keeps working state in mapped pages and writes incremental checkpoints to data files. It is the default.
+const BackendMmap Backend = "mmap"
+
+// Checkpoints say when checkpoints are taken and what becomes of them.
+type Checkpoints struct {
+	Dir     string  // holds <job>/chk-<id>/_metadata; empty: checkpoints live in memory and serve restarts only
+	DataDir string  // holds <job>/<data files>; default Dir
+	Backend Backend // default BackendMmap
+
+	Interval time.Duration // from start to start; 0: none but the first, the last, and those asked for
+	MinPause time.Duration // from the end of one to the start of the next, at least
+	Timeout  time.Duration // after which a checkpoint is given up; default 10 min
+
+	Retained  int       // completed checkpoints kept; default 1
+	Retention Retention // what happens to them when the job ends; default depends on Dir
+	Tolerable int       // failures in a row that do not fail the job; default 3; negative: none
+}
+
+// Retention says what becomes of checkpoints when a job is cancelled, fails or is stopped. A job that finishes has none.
+type Retention string
+
+// The retention modes, named as in the settings.
+const (
+	RetainDefault        Retention = ""                            // DeleteOnCancellation with a directory, else NoExternalized
+	NoExternalized       Retention = "NO_EXTERNALIZED_CHECKPOINTS" // kept only when stopped or crashed
+	DeleteOnCancellation Retention = "DELETE_ON_CANCELLATION"      // kept on failure too
+	RetainOnCancellation Retention = "RETAIN_ON_CANCELLATION"      // kept on cancellation too
+)
+
+// Restore says what a job starts from. The zero value is a fresh start, which is refused with meta.ErrExists if the
+// job's directory holds checkpoints of an earlier run.
+type Restore struct {
+	Path    string // a _metadata file, a chk-N folder, a job's directory; "latest" is the newest of this job's own
+	OrFresh bool   // start fresh if there is no checkpoint at Path
+	Fresh   bool   // discard what an earlier run of this job left, and start fresh
+
+	Rewind      bool // allow a checkpoint that is not its directory's newest; newer ones are retired
+	IgnoreExtra bool // allow state, positions and transactions that no operator of the job claims
+}
+
+// Latest is the Restore.Path of the job's newest checkpoint.
+const Latest = "latest"
+
+// Resume continues the newest checkpoint of the job, or starts fresh if there is none.
+func Resume() Restore { return Restore{Path: Latest, OrFresh: true} }
+
+// Restart says how often and when a failed attempt is followed by another. The zero value restarts for ever, after 1 s
+// at first and 1 min at most.
+type Restart struct {
+	None         bool          // do not restart
+	Attempts     int           // restarts in a row before the job fails; 0: no limit
+	InitialDelay time.Duration // default 1 s
+	MaxDelay     time.Duration // default 1 min
+	Multiplier   float64       // default 1.5
+	ResetAfter   time.Duration // an attempt that ran this long starts the delays over; default 1 h
+	Jitter       float64       // share of the delay by which it varies; default 0.1; negative: none
+}
+
+// Hooks observe a run. Each may be nil; they are called from the engine's goroutines and must return soon.
+type Hooks struct {
+	Checkpoint       func(Checkpoint)                                    // completed: durable
+	CheckpointFailed func(id meta.CheckpointID, err error)               // given up; the job goes on
+	Restart          func(attempt int, after time.Duration, cause error) // about to be restarted
+	Restored         func(Checkpoint)                                    // an attempt starts from this checkpoint
+}
+
+// Checkpoint describes a completed checkpoint.
+type Checkpoint struct {
+	ID        meta.CheckpointID
+	Path      string        // of its _metadata; empty if it lives in memory
+	Triggered time.Time     // wall clock
+	Duration  time.Duration // from the trigger to the commit point
+	Bytes     int64         // written by this checkpoint
+	FullBytes int64         // size of all data files that it needs
+	Files     int           // number of those
+}
+
+func (o Options) withDefaults() Options {
+	o.Parallelism = orDefault(o.Parallelism, 1)
+	o.ShutdownTimeout = orDefault(o.ShutdownTimeout, 30*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &o.Checkpoints
+	c.Backend = orDefault(c.Backend, BackendMmap)
+	c.Timeout = orDefault(c.Timeout, 10*time.Minute)
+	c.Retained = orDefault(c.Retained, 1)
+	c.Tolerable = orDefault(c.Tolerable, 3)
+	c.Retention = orDefault(c.Retention, c.defaultRetention())
+	r := &o.Restart
+	r.InitialDelay = orDefault(r.InitialDelay, time.Second)
+	r.MaxDelay = orDefault(r.MaxDelay, time.Minute)
+	r.Multiplier = orDefault(r.Multiplier, 1.5)
+	r.ResetAfter = orDefault(r.ResetAfter, time.Hour)
+	r.Jitter = orDefault(r.Jitter, 0.1)
+	return o
+}
+
+func (c *Checkpoints) defaultRetention() Retention {
+	if c.Dir == "" {
+		return NoExternalized
+	}
+	return DeleteOnCancellation
+}
+
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// Source reads records from outside. It must be replayable: reading a split again from a position that one of its
+// readers reported gives the same records in the same order. One Source value serves all subtasks and all attempts of a
+// job; its methods may be called concurrently.
+type Source[T any] interface {
+	// Splits lists the parts that can be read side by side. final says that no further ones will appear.
+	Splits(ctx context.Context) (s []Split, final bool, err error)
+
+	// Open starts to read a split, from its beginning if the position is empty, else from there on.
+	Open(ctx context.Context, s Split, from Position) (Reader[T], error)
+}
+
+// Reader reads one split. It is used by one goroutine at a time.
+type Reader[T any] interface {
+	// Read adds records to the batch until it is full or no more are at hand, waiting for at least one. It returns
+	// io.EOF at the end of the split, with or without records added, and nil when ctx ends. Any other error ends the
+	// attempt; wrap it in Permanent if reading again cannot help.
+	Read(ctx context.Context, b *Batch[T]) error
+
+	// Position is the place just after the last record added.
+	Position() Position
+
+	Close() error
+}
+
+// Split names a part of a source: a file, a partition.
+type Split struct{ ID string }
+
+// Position is a printable place in a split, understood by the source that made it. The empty Position is the beginning.
+type Position string
+
+// batchSize is how many records travel together. It bounds what a barrier has to wait for.
+const batchSize = 256
+
+// Batch is the room that a Reader fills. Pointers into it are valid until Read returns.
+type Batch[T any] struct {
+	recs    []T
+	skipped int64
+}
+
+func newBatch[T any]() *Batch[T] { return &Batch[T]{recs: make([]T, 0, batchSize)} }
+
+// Next adds a zero record and returns it to be filled, or nil if the batch is full.
+func (b *Batch[T]) Next() *T {
+	if len(b.recs) == cap(b.recs) {
+		return nil
+	}
+	var zero T
+	b.recs = append(b.recs, zero)
+	return &b.recs[len(b.recs)-1]
+}
+
+// Undo takes the last record back, for a reader that finds it malformed after all.
+func (b *Batch[T]) Undo() { b.recs = b.recs[:len(b.recs)-1] }
+
+// Skip counts a malformed record that was left out.
+func (b *Batch[T]) Skip() { b.skipped++ }
+
+// Len is the number of records added so far.
+func (b *Batch[T]) Len() int { return len(b.recs) }
+
+// Full says whether Next would return nil.
+func (b *Batch[T]) Full() bool { return len(b.recs) == cap(b.recs) }
+
+// Records returns what was added. The slice is valid until the batch is reset.
+func (b *Batch[T]) Records() []T { return b.recs }
+
+// Reset empties the batch for the next Read.
+func (b *Batch[T]) Reset() {
+	clear(b.recs)
+	b.recs, b.skipped = b.recs[:0], 0
+}
+
+// NewBatch returns an empty batch, for tests of a Reader.
+func NewBatch[T any]() *Batch[T] { return newBatch[T]() }
+
+// SliceSource reads the given records, once, in order. It is one split; its position is the index of the next record.
+func SliceSource[T any](items ...T) Source[T] { return sliceSource[T]{items} }
+
+type sliceSource[T any] struct{ items []T }
+
+func (s sliceSource[T]) Splits(context.Context) ([]Split, bool, error) {
+	return []Split{{ID: "slice"}}, true, nil
+}
+
+func (s sliceSource[T]) Open(_ context.Context, _ Split, from Position) (Reader[T], error) {
+	r := &sliceReader[T]{items: s.items}
+	if from == "" {
+		return r, nil
+	}
+	at, err := strconv.Atoi(string(from))
+	if err != nil || at < 0 || at > len(s.items) {
+		return nil, Permanent(fmt.Errorf("slice position %q: want 0 to %d", from, len(s.items)))
+	}
+	r.at = at
+	return r, nil
+}
+
+type sliceReader[T any] struct {
+	items []T
+	at    int
+}
+
+func (r *sliceReader[T]) Read(_ context.Context, b *Batch[T]) error {
+	for r.at < len(r.items) {
+		rec := b.Next()
+		if rec == nil {
+			return nil
+		}
+		*rec = r.items[r.at]
+		r.at++
+	}
+	return io.EOF
+}
+
+func (r *sliceReader[T]) Position() Position { return Position(strconv.Itoa(r.at)) }
+func (r *sliceReader[T]) Close() error       { return nil }
