@@ -1,0 +1,208 @@
+package vfs
+
+import (
+	"io"
+	"io/fs"
+	"sync"
+)
+
+// Call describes one call to a [Fault].
+type Call struct {
+	Op   string // "create", "open", "write", "read", "sync", "close", "rename", "link", "remove", "mkdir", "syncdir", "list", "lock"
+	Name string // the file or directory; of a rename or link, the new name
+}
+
+// Failure says how a call fails.
+type Failure struct {
+	Err    error // what the call returns, for example syscall.EIO
+	Short  bool  // a write stores its first half before it fails
+	Drop   bool  // a sync forgets what was not synced, as Linux does; needs a Mem or Crash below
+	Sticky bool  // every matching call after it fails too
+}
+
+// Fault wraps a file system and fails chosen calls.
+type Fault struct {
+	FS
+	mu    sync.Mutex // guards the fields below
+	rules []*rule
+	calls int
+}
+
+type rule struct {
+	match   func(Call) bool
+	left    int // matching calls until it strikes
+	failure Failure
+	done    bool
+}
+
+// NewFault wraps inner; until Fail is called it changes nothing.
+func NewFault(inner FS) *Fault { return &Fault{FS: inner} }
+
+// Fail makes the k-th call from now on that matches fail, counting from 1. A nil match is every call.
+func (f *Fault) Fail(k int, match func(Call) bool, how Failure) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rules = append(f.rules, &rule{match: match, left: k, failure: how})
+}
+
+// Heal removes all rules.
+func (f *Fault) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rules = nil
+}
+
+// Calls counts the calls so far.
+func (f *Fault) Calls() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
+}
+
+// strike counts the call and returns the failure that it must suffer, or nil.
+func (f *Fault) strike(op, name string) *Failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls++
+	var hit *Failure
+	for _, r := range f.rules {
+		if r.done || r.match != nil && !r.match(Call{Op: op, Name: name}) {
+			continue
+		}
+		if r.left--; r.left > 0 {
+			continue
+		}
+		r.done = !r.failure.Sticky
+		hit = &r.failure
+	}
+	return hit
+}
+
+func (f *Fault) err(op, name string) error {
+	if hit := f.strike(op, name); hit != nil {
+		return &fs.PathError{Op: op, Path: name, Err: hit.Err}
+	}
+	return nil
+}
+
+// Create implements [FS].
+func (f *Fault) Create(name string) (File, error) {
+	return f.file("create", name, f.FS.Create)
+}
+
+// Open implements [FS].
+func (f *Fault) Open(name string) (File, error) {
+	return f.file("open", name, f.FS.Open)
+}
+
+func (f *Fault) file(op, name string, open func(string) (File, error)) (File, error) {
+	if err := f.err(op, name); err != nil {
+		return nil, err
+	}
+	inner, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultFile{File: inner, f: f, name: name}, nil
+}
+
+// Rename implements [FS].
+func (f *Fault) Rename(from, to string) error {
+	if err := f.err("rename", to); err != nil {
+		return err
+	}
+	return f.FS.Rename(from, to)
+}
+
+// Link implements [FS].
+func (f *Fault) Link(from, to string) error {
+	if err := f.err("link", to); err != nil {
+		return err
+	}
+	return f.FS.Link(from, to)
+}
+
+// Remove implements [FS].
+func (f *Fault) Remove(name string) error {
+	if err := f.err("remove", name); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
+// Mkdir implements [FS].
+func (f *Fault) Mkdir(name string) error {
+	if err := f.err("mkdir", name); err != nil {
+		return err
+	}
+	return f.FS.Mkdir(name)
+}
+
+// SyncDir implements [FS].
+func (f *Fault) SyncDir(name string) error {
+	if err := f.err("syncdir", name); err != nil {
+		return err
+	}
+	return f.FS.SyncDir(name)
+}
+
+// List implements [FS].
+func (f *Fault) List(name string) ([]string, error) {
+	if err := f.err("list", name); err != nil {
+		return nil, err
+	}
+	return f.FS.List(name)
+}
+
+// Lock implements [FS].
+func (f *Fault) Lock(dir string) (io.Closer, error) {
+	if err := f.err("lock", dir); err != nil {
+		return nil, err
+	}
+	return f.FS.Lock(dir)
+}
+
+type faultFile struct {
+	File
+	f    *Fault
+	name string
+}
+
+func (f *faultFile) Write(p []byte) (int, error) {
+	hit := f.f.strike("write", f.name)
+	if hit == nil {
+		return f.File.Write(p)
+	}
+	n := 0
+	if hit.Short {
+		n, _ = f.File.Write(p[:len(p)/2])
+	}
+	return n, &fs.PathError{Op: "write", Path: f.name, Err: hit.Err}
+}
+
+func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.f.err("read", f.name); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+func (f *faultFile) Sync() error {
+	hit := f.f.strike("sync", f.name)
+	if hit == nil {
+		return f.File.Sync()
+	}
+	if d, ok := f.File.(interface{ dropUnsynced() }); ok && hit.Drop {
+		d.dropUnsynced()
+	}
+	return &fs.PathError{Op: "sync", Path: f.name, Err: hit.Err}
+}
+
+// Close always closes: a failed close leaves no open file behind.
+func (f *faultFile) Close() error {
+	hit := f.f.strike("close", f.name)
+	if err := f.File.Close(); err != nil || hit == nil {
+		return err
+	}
+	return &fs.PathError{Op: "close", Path: f.name, Err: hit.Err}
+}
