@@ -1,0 +1,252 @@
+package snapshotter
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
+)
+
+// LoadOptions says where [Load] looks. The zero value is the default.
+type LoadOptions struct {
+	FS      vfs.FS // default vfs.OS()
+	DataDir string // searched for data files after the metadata's folder and its parent
+}
+
+// Load opens a checkpoint read-only and without a lock. The path is a _metadata file, a folder that holds one (chk-N, a
+// savepoint), or a job's directory, whose newest checkpoint is meant. Data files are looked for beside _metadata, in its
+// parent, then in DataDir.
+//
+// It fails with meta.ErrNotFound if there is no checkpoint or one of its files is missing, naming the files and the
+// places; meta.ErrDamaged; meta.ErrVersion. It never falls back to an older checkpoint. The caller must Close the result.
+func Load(path string, o LoadOptions) (*Checkpoint, error) {
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	path, err := ParseDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var dataDir string
+	if o.DataDir != "" {
+		if dataDir, err = ParseDir(o.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	// A running job may retire the checkpoint between the look and the opening; it then has a newer one.
+	const tries = 5
+	for try := 1; ; try++ {
+		file, err := findMeta(o.FS, filepath.Clean(path))
+		if err != nil {
+			return nil, fmt.Errorf("load checkpoint %s: %w", path, notFound(err))
+		}
+		c, err := openCheckpoint(o.FS, file, dataDir)
+		if err == nil {
+			return c, nil
+		}
+		if try == tries || !errors.Is(err, meta.ErrNotFound) {
+			return nil, fmt.Errorf("load checkpoint: %w", err)
+		}
+	}
+}
+
+// findMeta turns what the user named into the path of a metadata file.
+func findMeta(fsys vfs.FS, path string) (string, error) {
+	names, listErr := fsys.List(path)
+	if listErr != nil {
+		f, err := fsys.Open(path)
+		if err != nil {
+			return "", err
+		}
+		return path, f.Close()
+	}
+	if slices.Contains(names, meta.FileName) {
+		return filepath.Join(path, meta.FileName), nil
+	}
+	ids, err := chkFolders(fsys, path)
+	if err != nil {
+		return "", err
+	}
+	for _, id := range slices.Backward(ids) {
+		file := filepath.Join(path, chkName(id), meta.FileName)
+		f, err := fsys.Open(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // an abandoned folder is not a checkpoint
+		}
+		if err != nil {
+			return "", err
+		}
+		return file, f.Close()
+	}
+	return "", fmt.Errorf("no checkpoint in the directory: %w", meta.ErrNotFound)
+}
+
+// chkFolders lists the ids of a directory's chk-N folders, ascending as numbers.
+func chkFolders(fsys vfs.FS, path string) ([]meta.CheckpointID, error) {
+	names, err := fsys.List(path)
+	if err != nil {
+		return nil, err
+	}
+	var ids []meta.CheckpointID
+	for _, name := range names {
+		if id, ok := parseChkName(name); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// decodeMeta reads a metadata file. In a folder called chk-N it must be checkpoint N: a valid file in the wrong place is
+// as wrong as a broken one.
+func decodeMeta(fsys vfs.FS, file string) (*meta.Metadata, error) {
+	b, err := readFile(fsys, file, meta.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	m, err := meta.Decode(file, b)
+	if err != nil {
+		return nil, err
+	}
+	if id, ok := parseChkName(filepath.Base(filepath.Dir(file))); ok && id != m.ID {
+		return nil, damaged(file, 0, fmt.Sprintf("metadata of checkpoint %d in the folder of checkpoint %d", m.ID, id))
+	}
+	return m, nil
+}
+
+// openCheckpoint reads the metadata and opens every data file with its root.
+func openCheckpoint(fsys vfs.FS, file, dataDir string) (*Checkpoint, error) {
+	m, err := decodeMeta(fsys, file)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	c := newCheckpoint(fsys, file, m)
+	places := []string{filepath.Dir(file), filepath.Dir(filepath.Dir(file))}
+	if dataDir != "" && !slices.Contains(places, filepath.Clean(dataDir)) {
+		places = append(places, filepath.Clean(dataDir))
+	}
+	var missing []string
+	for _, ref := range m.Files {
+		f, err := openDataFile(fsys, places, ref)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, ref.Name)
+			continue
+		}
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		c.files = append(c.files, f)
+	}
+	if missing != nil {
+		c.Close()
+		return nil, fmt.Errorf("%s needs %s, looked in %s: %w",
+			file, strings.Join(missing, ", "), strings.Join(places, ", "), meta.ErrNotFound)
+	}
+	if err := c.checkPages(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (d *Dir) readMeta(id meta.CheckpointID) (*meta.Metadata, error) {
+	return decodeMeta(d.fs, d.metaPath(id))
+}
+
+// head is what the next checkpoint builds on: the newest committed one.
+func (d *Dir) head() (*meta.Metadata, error) {
+	d.mu.Lock()
+	m := d.current
+	d.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	file, err := findMeta(d.fs, d.path)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	if m, err = decodeMeta(d.fs, file); err != nil {
+		return nil, err
+	}
+	if m.Job != d.Job() {
+		return nil, fmt.Errorf("%s belongs to job %s, the directory to %s: %w", file, m.Job, d.Job(), meta.ErrIncompatible)
+	}
+	return m, d.adopt(m)
+}
+
+// adopt makes sure that what was found stays: a process killed between steps 6 and 7 leaves a checkpoint that can be seen
+// but is not durable, and whoever builds on it relies on it.
+func (d *Dir) adopt(m *meta.Metadata) error {
+	if err := d.fs.SyncDir(d.chkPath(m.ID)); err != nil { // guard: sync-adopted
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current == nil || d.current.ID < m.ID {
+		d.current = m
+	}
+	return nil
+}
+
+// Latest opens the newest checkpoint: the one with the largest id that has its metadata. It fails with meta.ErrNotFound
+// if there is none, and with meta.ErrDamaged rather than fall back to an older one. Until the result is closed, or the
+// Dir is, Retire keeps it; close it when all of its pages have been loaded.
+func (d *Dir) Latest() (*Checkpoint, error) {
+	file, err := findMeta(d.fs, d.path)
+	if err != nil {
+		return nil, fmt.Errorf("newest checkpoint of %s: %w", d.path, notFound(err))
+	}
+	return d.restore(file)
+}
+
+// restore opens one of the directory's own checkpoints as the one that the next builds on.
+func (d *Dir) restore(file string) (*Checkpoint, error) {
+	c, err := openCheckpoint(d.fs, file, d.o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if c.Meta.Job != d.Job() {
+		c.Close()
+		return nil, fmt.Errorf("%s belongs to job %s, the directory to %s: %w", file, c.Meta.Job, d.Job(), meta.ErrIncompatible)
+	}
+	if err := d.adopt(c.Meta); err != nil {
+		c.Close()
+		return nil, err
+	}
+	release := d.Pin(c.Meta.ID)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened[c] = true
+	c.closed = func() {
+		release()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.opened, c)
+	}
+	return c, nil
+}
+
+// List returns the ids of the directory's checkpoints, ascending.
+func (d *Dir) List() ([]meta.CheckpointID, error) {
+	ids, err := d.folders()
+	if err != nil {
+		return nil, err
+	}
+	var list []meta.CheckpointID
+	for _, id := range ids {
+		has, err := d.hasMeta(id)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			list = append(list, id)
+		}
+	}
+	return list, nil
+}
