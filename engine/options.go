@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -105,6 +107,34 @@ type Checkpoint struct {
 	Bytes     int64         // written by this checkpoint
 	FullBytes int64         // size of all data files that it needs
 	Files     int           // number of those
+}
+
+// validate returns all faults, joined. Values that have a default may be zero.
+func (o Options) validate() error {
+	var found []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			found = append(found, fmt.Errorf(format, args...))
+		}
+	}
+	c, r := o.Checkpoints, o.Restart
+	fault(o.Parallelism < 0, "parallelism %d: want at least 1", o.Parallelism)
+	fault(o.MaxParallelism < 0 || o.MaxParallelism > meta.MaxKeyGroups, "max parallelism %d: want 1 to %d", o.MaxParallelism, meta.MaxKeyGroups)
+	fault(o.ShutdownTimeout < 0, "shutdown timeout %s is negative", o.ShutdownTimeout)
+	fault(c.Backend != "" && c.Backend != BackendMmap, "state backend %q: only %q exists, memory and filesystem are to come", c.Backend, BackendMmap)
+	fault(c.DataDir != "" && c.Dir == "", "data directory %q without a checkpoint directory", c.DataDir)
+	fault(c.Interval < 0 || c.MinPause < 0 || c.Timeout < 0, "checkpoint interval %s, pause %s, timeout %s: none may be negative", c.Interval, c.MinPause, c.Timeout)
+	fault(c.Retained < 0, "retained checkpoints %d: want at least 1", c.Retained)
+	switch c.Retention {
+	case RetainDefault, NoExternalized, DeleteOnCancellation, RetainOnCancellation:
+	default:
+		fault(true, "retention %q: want %s, %s or %s", c.Retention, NoExternalized, DeleteOnCancellation, RetainOnCancellation)
+	}
+	fault(o.Restore.Fresh && (o.Restore.Path == Latest || o.Restore.OrFresh), "a fresh start and the newest checkpoint exclude each other")
+	fault(r.Attempts < 0 || r.InitialDelay < 0 || r.MaxDelay < 0 || r.ResetAfter < 0, "restart: attempts and delays may not be negative")
+	fault(r.Multiplier != 0 && r.Multiplier < 1, "restart multiplier %g: want at least 1", r.Multiplier)
+	fault(r.Jitter > 1, "restart jitter %g: want at most 1", r.Jitter)
+	return errors.Join(found...)
 }
 
 func (o Options) withDefaults() Options {

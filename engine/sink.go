@@ -47,6 +47,9 @@ type Task struct {
 	Attempt     meta.Attempt
 	Index       int // of the subtask
 	Parallelism int
+
+	Fresh   bool // the job starts from nothing, not from a checkpoint; set for Recover
+	Discard bool // with Fresh: what an earlier run of this job left may be deleted
 }
 
 // AtLeastOnce marks a sink without transactions when embedded: after a restore, records since the restored checkpoint

@@ -1,0 +1,286 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/mmapstate"
+	"github.com/pagetide/pagetide/snapshotter"
+)
+
+// attempt is one execution of a job, from a checkpoint or from nothing until it ends.
+type attempt struct {
+	job         *Job
+	o           *Options
+	dir         *snapshotter.Dir
+	from        *snapshotter.Checkpoint // nil: fresh
+	restored    restored
+	number      meta.Attempt
+	parallelism int
+	keyGroups   int
+	hashSeed    uint64
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	plans    []*taskPlan
+	subtasks []*subtask
+	stores   []*mmapstate.Store
+	stats    []*nodeStats
+	splits   map[*node]splitList
+	commands map[*subtask]chan command // of the subtasks that read sources
+	started  chan struct{}             // closed when sources may read
+	coord    *coordinator
+	running  *Running
+}
+
+type splitList struct {
+	list  []Split
+	final bool
+}
+
+// newAttempt prepares an execution: everything that can be refused is refused here, before a record is read.
+func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint) (a *attempt, err error) {
+	a = &attempt{
+		job: j, o: o, dir: dir, from: from, number: dir.Attempt(),
+		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, 128),
+		splits: map[*node]splitList{}, commands: map[*subtask]chan command{}, started: make(chan struct{}),
+	}
+	a.ctx, a.cancel = context.WithCancelCause(ctx)
+	a.hashSeed = rand.Uint64() | 1
+	if from != nil {
+		a.restored.m = from.Meta
+		a.keyGroups, a.hashSeed = int(from.Meta.KeyGroups), from.Meta.HashSeed
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a, err = nil, errors.Join(buildError(v), a.close())
+		}
+	}()
+	if err := a.prepare(); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+func (a *attempt) prepare() error {
+	if a.parallelism < 1 || a.parallelism > a.keyGroups || a.keyGroups > meta.MaxKeyGroups {
+		return fmt.Errorf("parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d", a.parallelism, a.keyGroups, meta.MaxKeyGroups)
+	}
+	if err := a.job.fit(a.restored, a.o); err != nil {
+		return err
+	}
+	if err := a.listSplits(); err != nil {
+		return err
+	}
+	if err := a.recoverSinks(); err != nil {
+		return err
+	}
+	a.plans = a.job.plan(a.parallelism)
+	a.coord = newCoordinator(a)
+	a.assemble()
+	return nil
+}
+
+// buildError is the error behind a panic of a constructor. A constructor that panics did so, or would have, when the
+// graph was checked; what is left are the state's own failures.
+func buildError(v any) error {
+	if err, ok := mmapstate.Recovered(v); ok {
+		return err
+	}
+	if err, ok := v.(declarationError); ok {
+		return err.error
+	}
+	panic(v)
+}
+
+func (a *attempt) listSplits() error {
+	for _, n := range a.job.nodes {
+		if n.source == nil {
+			continue
+		}
+		list, final, err := n.source.splits(a.ctx)
+		if err != nil {
+			return fmt.Errorf("source %q: %w", n.uid, err)
+		}
+		a.splits[n] = splitList{list, final}
+		if err := a.missingSplits(n, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// missingSplits refuses to drop a position: a split that the checkpoint knows half read must still be there.
+func (a *attempt) missingSplits(n *node, list []Split) error {
+	s := a.restored.source(n.uid)
+	if s == nil || a.o.Restore.IgnoreExtra {
+		return nil
+	}
+	have, names := map[string]bool{}, []string{}
+	for _, sp := range list {
+		have[sp.ID] = true
+		names = append(names, sp.ID)
+	}
+	for _, sp := range s.Splits {
+		if !have[sp.ID] && !sp.Done {
+			return fmt.Errorf("%w: source %q: the checkpoint stands at %s of split %q, the job has only %s",
+				meta.ErrIncompatible, n.uid, orDefault(sp.Position, "the beginning"), sp.ID, orDefault(strings.Join(names, ", "), "none"))
+		}
+	}
+	return nil
+}
+
+// recoverSinks finishes what the restored checkpoint has prepared, before anything new is written.
+func (a *attempt) recoverSinks() error {
+	for _, n := range a.job.nodes {
+		if n.sink == nil {
+			continue
+		}
+		t := a.task(n, 0)
+		t.Fresh, t.Discard = a.from == nil, a.o.Restore.Fresh
+		if err := n.sink.recover(a.ctx, t, a.restored.txns(n.uid)); err != nil {
+			return fmt.Errorf("sink %q: recover: %w", n.uid, err)
+		}
+	}
+	return nil
+}
+
+func (a *attempt) task(n *node, index int) Task {
+	return Task{Job: a.job.name, JobID: a.dir.Job(), UID: n.uid, Attempt: a.number, Index: index, Parallelism: a.parallelism}
+}
+
+// openStore opens a subtask's share of a node's state.
+func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
+	first, end := groupsOf(index, a.keyGroups, a.parallelism)
+	o := mmapstate.Options{
+		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
+		From: meta.KeyGroup(first), To: meta.KeyGroup(end),
+	}
+	var s *mmapstate.Store
+	if a.restored.operator(n.uid) == nil {
+		s = mmapstate.New(o)
+	} else {
+		s = must(mmapstate.Open(o, a.from))
+	}
+	a.stores = append(a.stores, s)
+	return s
+}
+
+// run executes until the attempt ends, and cleans up. The error says why it ended; nil for a bounded input that was
+// read to its end with all output committed, errStopped after a stop.
+func (a *attempt) run() error {
+	errs := make(chan error, len(a.subtasks)+1)
+	var tasks sync.WaitGroup
+	running := newRoster(a.subtasks)
+	for _, st := range a.subtasks {
+		tasks.Go(func() {
+			defer running.leave(st)
+			errs <- st.run()
+		})
+	}
+	coordinated := make(chan struct{})
+	go func() {
+		defer close(coordinated)
+		errs <- a.coord.run(a.ctx)
+	}()
+	err := <-errs
+	a.cancel(err)
+	<-coordinated
+	if stuck := running.wait(&tasks, a.o.ShutdownTimeout); stuck != nil {
+		return errors.Join(stuck, err) // their arenas stay mapped: the tasks may still touch them
+	}
+	close(errs)
+	for e := range errs {
+		err = graver(err, e)
+	}
+	return errors.Join(err, a.close())
+}
+
+// graver prefers the error that says more: a failure over the end of the context that it caused.
+func graver(a, b error) error {
+	if errors.Is(a, context.Canceled) && b != nil && !errors.Is(b, context.Canceled) {
+		return b
+	}
+	return a
+}
+
+func (a *attempt) close() (err error) {
+	a.cancel(context.Canceled)
+	for _, st := range a.subtasks {
+		err = errors.Join(err, st.close())
+	}
+	for _, s := range a.stores {
+		err = errors.Join(err, s.Close())
+	}
+	if a.from != nil {
+		err = errors.Join(err, a.from.Close())
+	}
+	return err
+}
+
+// acknowledge hands a subtask's part of a checkpoint to the coordinator.
+func (a *attempt) acknowledge(ctx context.Context, k *ack) error {
+	select {
+	case a.coord.acks <- k:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sourceEnded says that a source subtask has read all there is.
+func (a *attempt) sourceEnded(ctx context.Context) error {
+	select {
+	case a.coord.ends <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// roster knows which subtasks have not returned yet.
+type roster struct {
+	mu  sync.Mutex
+	out map[*subtask]bool // guarded by mu: still running
+}
+
+func newRoster(all []*subtask) *roster {
+	r := &roster{out: map[*subtask]bool{}}
+	for _, st := range all {
+		r.out[st] = true
+	}
+	return r
+}
+
+func (r *roster) leave(st *subtask) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.out, st)
+}
+
+// wait waits for all subtasks, at most for the deadline; then it names those that ignore it.
+func (r *roster) wait(tasks *sync.WaitGroup, deadline time.Duration) error {
+	done := make(chan struct{})
+	go func() { tasks.Wait(); close(done) }()
+	timer := time.NewTimer(deadline)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for st := range r.out {
+		names = append(names, st.String())
+	}
+	return fmt.Errorf("%w within %s: %s", ErrStuck, deadline, strings.Join(names, "; "))
+}

@@ -1,0 +1,40 @@
+// Package engine runs stateful dataflow graphs inside the calling process, with exactly-once checkpoints.
+//
+// A program builds a [Job] from sources, functions and sinks, and starts it:
+//
+//	From ──► Map, Filter, FlatMap ──► KeyBy ─┬─► Process ──────────────────┬─► To
+//	                                         └─► Window ──► Aggregate ─────┘
+//
+// Nodes with state, sources and sinks have a uid: their name in checkpoints. Mistakes in the graph are collected and
+// returned together by [Job.Start].
+//
+// # How it runs
+//
+// Each node runs in as many subtasks as [Options].Parallelism says. A chain of nodes in which records stay in their
+// subtask is fused into one task: one goroutine per subtask, in which a record goes from function to function. Tasks
+// exchange typed batches through bounded queues.
+//
+//	reader ─► source task [0] ─┬─► keyed task [0] ─► sink      records, watermarks and barriers travel together, in
+//	reader ─► source task [1] ─┴─► keyed task [1] ─► sink      order, in each of these arrows
+//
+// With a parallelism of one, everything behind a source is a single task.
+//
+// # Checkpoints
+//
+// The coordinator sends a barrier into the sources. Where it passes, each subtask freezes its state (in constant time),
+// has its sinks prepare what they wrote, notes positions and watermarks, and forwards the barrier; a subtask with several
+// inputs reads none past its barrier until all have arrived. What the barrier has cut is gathered in small steps between
+// batches and written by package snapshotter. When it is durable, the sinks commit. State is only ever restored from
+// such a cut.
+//
+// # Reading order
+//
+// job.go, stream.go, process.go, window.go: the surface. plan.go, task.go, inbox.go, exchange.go, sourcetask.go: how
+// records move. coordinator.go, attempt.go, running.go: checkpoints, executions, restarts.
+//
+// # Invariants
+//
+// A subtask's operators, states and outlets are touched by its own goroutine only. Watermarks of one input never fall.
+// At most one checkpoint is in flight, and its outcome is known before the next barrier is sent. A transaction handle
+// stays in every checkpoint until its commit has succeeded.
+package engine

@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// route leads from one upstream subtask to all subtasks of a task that reads by key.
+type route struct {
+	up     *subtask
+	inbox  []*inbox // of each downstream subtask
+	input  []int    // the input there that belongs to this upstream subtask
+	groups int
+}
+
+// subtaskOf gives the subtask that owns a key group: contiguous ranges, as even as can be.
+func subtaskOf(g meta.KeyGroup, groups, parallelism int) int { return int(g) * parallelism / groups }
+
+// groupsOf is the range of key groups that a subtask owns: first <= g < end.
+func groupsOf(subtask, groups, parallelism int) (first, end int) {
+	return (subtask*groups + parallelism - 1) / parallelism, ((subtask+1)*groups + parallelism - 1) / parallelism
+}
+
+// keyed is a record with its key. The hash is computed once and travels along.
+type keyed[K comparable, T any] struct {
+	key   K
+	hash  uint64
+	group meta.KeyGroup
+	at    Time
+	val   T
+}
+
+// keyedBatch is what crosses from task to task. Its receiver gives it back to its sender.
+type keyedBatch[K comparable, T any] struct {
+	recs []keyed[K, T]
+	home chan *keyedBatch[K, T]
+}
+
+// sender is the end of a chain that leads to other tasks.
+type sender interface {
+	flush()         // sends what is collected
+	send(m message) // sends to every subtask, after all records
+}
+
+// keySender spreads records over subtasks by key group.
+type keySender[K comparable, T any] struct {
+	*route
+	keyer *mmapstate.Keyer[K]
+	key   func(T) K
+	open  []*keyedBatch[K, T]
+	home  chan *keyedBatch[K, T]
+	tmp   K // the key in hand: a field, so that a view of it does not move it to the heap
+}
+
+func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], key func(T) K) *keySender[K, T] {
+	n := len(r.inbox)
+	return &keySender[K, T]{
+		route: r, keyer: keyer, key: key,
+		open: make([]*keyedBatch[K, T], n),
+		home: make(chan *keyedBatch[K, T], n*(queueDepth+2)),
+	}
+}
+
+func (s *keySender[K, T]) push(v T, at Time) {
+	s.tmp = s.key(v)
+	k := s.keyer.Key(&s.tmp)
+	to := subtaskOf(k.Group, s.groups, len(s.inbox))
+	b := s.open[to]
+	if b == nil {
+		b = s.batch()
+		s.open[to] = b
+	}
+	b.recs = append(b.recs, keyed[K, T]{key: s.tmp, hash: k.Hash, group: k.Group, at: at, val: v})
+	if len(b.recs) == cap(b.recs) {
+		s.sendTo(to)
+	}
+}
+
+func (s *keySender[K, T]) batch() *keyedBatch[K, T] {
+	select {
+	case b := <-s.home:
+		return b
+	default:
+		return &keyedBatch[K, T]{recs: make([]keyed[K, T], 0, batchSize), home: s.home}
+	}
+}
+
+func (s *keySender[K, T]) sendTo(to int) {
+	b := s.open[to]
+	s.open[to] = nil
+	s.up.put(s.inbox[to], s.input[to], message{kind: msgBatch, batch: b})
+}
+
+func (s *keySender[K, T]) flush() {
+	for to, b := range s.open {
+		if b != nil {
+			s.sendTo(to)
+		}
+	}
+}
+
+func (s *keySender[K, T]) send(m message) {
+	s.flush()
+	for to := range s.inbox {
+		s.up.put(s.inbox[to], s.input[to], m)
+	}
+}
+
+// release gives a batch back to its sender, or to the garbage collector if there are plenty.
+func (b *keyedBatch[K, T]) release() {
+	clear(b.recs)
+	b.recs = b.recs[:0]
+	select {
+	case b.home <- b:
+	default:
+	}
+}
+
+// connect lets the keyed node n take the stream's records in a subtask: straight from the operator before it in the
+// same task, or as batches from other tasks.
+func (in Keyed[K, T]) connect(st *subtask, n *node, keyer *mmapstate.Keyer[K], use func(*keyed[K, T])) {
+	if st.plan.head == n {
+		st.receive = func(batch any) {
+			b := batch.(*keyedBatch[K, T])
+			for i := range b.recs {
+				use(&b.recs[i])
+			}
+			st.received += int64(len(b.recs))
+			b.release()
+		}
+		return
+	}
+	rec := &keyed[K, T]{} // one for all records: what listens is done with it when it returns
+	listen(st, in.from, func(v T, at Time) {
+		rec.key, rec.val, rec.at = in.key(v), v, at
+		k := keyer.Key(&rec.key)
+		rec.hash, rec.group = k.Hash, k.Group
+		use(rec)
+	})
+}
+
+// exchange returns what builds the sending end of the stream in an upstream subtask.
+func (in Keyed[K, T]) exchange() func(*subtask, *route) {
+	return func(st *subtask, r *route) {
+		s := newKeySender(r, keyerFor[K](st.a), in.key)
+		st.senders = append(st.senders, s)
+		listen(st, in.from, s.push)
+	}
+}

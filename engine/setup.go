@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// Setup is handed to the constructor of a [Process] operator, which declares its state, timers and side outputs with
+// it: once when the graph is checked, and once in every subtask. It must not be kept.
+type Setup struct {
+	op   *keyedOp // nil while the graph is checked
+	node *node
+	key  reflect.Type
+
+	names  map[string]bool
+	timers []string
+	opens  []func(context.Context) error
+	closes []func() error
+}
+
+// OnOpen registers f to run in each subtask before its first record. Its context ends with the attempt.
+func (s *Setup) OnOpen(f func(context.Context) error) { s.opens = append(s.opens, f) }
+
+// OnClose registers f to run in each subtask when the attempt ends, however it ends.
+func (s *Setup) OnClose(f func() error) { s.closes = append(s.closes, f) }
+
+// checking says that this is the graph's check: nothing runs yet.
+func (s *Setup) checking() bool { return s.op == nil }
+
+// declare takes a name for a state or timer and reports a second use of it.
+func (s *Setup) declare(what, name string) {
+	if s.names == nil {
+		s.names = map[string]bool{}
+	}
+	if s.checking() {
+		switch {
+		case name == "":
+			s.node.job.mistake("%s: %s with an empty name", s.node.label(), what)
+		case s.names[name]:
+			s.node.job.mistake("%s: the name %q is used twice", s.node.label(), name)
+		}
+	}
+	s.names[name] = true
+}
+
+func (s *Setup) mistake(format string, args ...any) {
+	s.node.job.mistake("%s: %s", s.node.label(), fmt.Sprintf(format, args...))
+}
+
+// fingerprint is what must not change while there is state: the kind, the key and the timers.
+func (s *Setup) fingerprint() string {
+	sort.Strings(s.timers)
+	return fmt.Sprintf("%s, key %s, timers [%s]", s.node.kind, s.key, strings.Join(s.timers, " "))
+}
+
+// Context is the record, key and time in hand. It is valid within the callback that it was passed to; a state used with
+// a Context that was kept panics. It is not a context.Context.
+type Context struct {
+	op   *keyedOp
+	key  mmapstate.Key
+	time Time
+	live bool
+}
+
+// Time is the event time of the record or timer in hand; zero in a stream without event time.
+func (c *Context) Time() Time { return c.time }
+
+// Watermark is the operator's time: no record at or before it is still to be expected.
+func (c *Context) Watermark() Time { return c.op.watermark }
+
+// of gives the key in hand to a state of operator op.
+func (c *Context) of(op *keyedOp) mmapstate.Key {
+	if !c.live || c.op != op {
+		panic(fmt.Sprintf("state of operator %q used outside of its callback", op.node.uid))
+	}
+	return c.key
+}
+
+// keyedOp is the part of a keyed operator in one subtask that does not depend on its types.
+type keyedOp struct {
+	node      *node
+	st        *subtask
+	store     *mmapstate.Store
+	shape     mmapstate.KeyShape
+	ctx       Context
+	timers    []*timerIndex
+	watermark Time
+	describe  func() (key, record string) // what is in hand
+	stats     *nodeStats
+	closes    []func() error
+	buf       []byte // an encoded value
+	scratch   []byte // a key with a number
+}
+
+// newKeyedOp opens the operator's share of state in a subtask.
+func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
+	op := &keyedOp{node: n, st: st, shape: shape, store: st.a.openStore(n, st.index), stats: st.statsOf(n)}
+	op.watermark = st.a.restored.watermark(n.uid)
+	op.ctx.op = op
+	st.keyed = append(st.keyed, op)
+	return op
+}
+
+// freeze adds the operator's state to a checkpoint.
+func (op *keyedOp) freeze(a *ack) error {
+	cut, err := op.store.Freeze()
+	if err != nil {
+		return fmt.Errorf("operator %q: freeze: %w", op.node.uid, err)
+	}
+	a.cuts = append(a.cuts, nodeCut{op.node, cut})
+	a.watermarks[op.node] = op.watermark
+	return nil
+}
+
+// fail ends the attempt with a user's error.
+func (op *keyedOp) fail(err error) {
+	key, record := op.describe()
+	panic(&OperatorError{UID: op.node.uid, Key: key, Record: record, Err: err})
+}
+
+// must turns the error of a declaration that was checked before into a failure of the attempt.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(declarationError{err})
+	}
+	return v
+}
+
+type declarationError struct{ error }
+
+func (e declarationError) Unwrap() error { return e.error }
+
+// keyerFor gives the attempt's keyer for a key type.
+func keyerFor[K comparable](a *attempt) *mmapstate.Keyer[K] {
+	return must(mmapstate.NewKeyer[K](a.hashSeed, a.keyGroups))
+}
+
+// checkKey reports a key type that cannot be hashed as bytes.
+func checkKey[K comparable](n *node) {
+	if _, err := mmapstate.NewKeyer[K](1, 1); err != nil {
+		n.job.mistake("%s: key: %v", n.label(), err)
+	}
+}

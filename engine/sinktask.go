@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// sinkDoors is what the engine needs of a sink apart from its type.
+type sinkDoors struct {
+	recover func(context.Context, Task, []Txn) error
+	commit  func(context.Context, Txn) error
+}
+
+// To writes a stream to a sink. The uid names the sink's transactions in checkpoints.
+func To[T any](in Stream[T], uid string, sink Sink[T]) {
+	n := in.from.node.job.add("sink", uid, in.from)
+	n.sink = &sinkDoors{recover: sink.Recover, commit: sink.Commit}
+	n.build = func(st *subtask) {
+		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
+		st.ops = append(st.ops, s)
+		listen(st, in.from, s.push)
+	}
+}
+
+// sinkTask collects the rows of a batch for one Writer.
+type sinkTask[T any] struct {
+	st    *subtask
+	n     *node
+	sink  Sink[T]
+	w     Writer[T] // nil until the first row or barrier
+	buf   []T
+	stats *nodeStats
+}
+
+func (s *sinkTask[T]) push(v T, _ Time) {
+	s.buf = append(s.buf, v)
+	if len(s.buf) == cap(s.buf) {
+		if err := s.flush(); err != nil {
+			panic(&OperatorError{UID: s.n.uid, Err: err})
+		}
+	}
+}
+
+func (s *sinkTask[T]) open() (err error) {
+	if s.w == nil {
+		s.w, err = s.sink.Open(s.st.ctx, s.st.a.task(s.n, s.st.index))
+	}
+	return err
+}
+
+func (s *sinkTask[T]) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
+	if err := s.open(); err != nil {
+		return s.wrap(err)
+	}
+	if err := s.w.Write(s.st.ctx, s.buf); err != nil {
+		return s.wrap(err)
+	}
+	s.stats.in.Add(int64(len(s.buf)))
+	clear(s.buf)
+	s.buf = s.buf[:0]
+	return nil
+}
+
+// step 0 of a checkpoint: what was written up to the barrier is durable and its handle goes into the checkpoint.
+func (s *sinkTask[T]) snapshot(a *ack) error {
+	if err := s.open(); err != nil {
+		return s.wrap(err)
+	}
+	txn, err := s.w.Prepare(s.st.ctx, uint64(a.id))
+	if err != nil {
+		return s.wrap(err)
+	}
+	if txn != nil {
+		a.txns[s.n] = append(a.txns[s.n], meta.Txn{Checkpoint: a.id, Subtask: uint16(s.st.index), Handle: txn})
+	}
+	return nil
+}
+
+func (s *sinkTask[T]) advance(Time) {}
+
+func (s *sinkTask[T]) close() error {
+	if s.w == nil {
+		return nil
+	}
+	return s.w.Close()
+}
+
+func (s *sinkTask[T]) wrap(err error) error { return &OperatorError{UID: s.n.uid, Err: err} }

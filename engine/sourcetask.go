@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// sourceDoors is what the engine needs of a source apart from its type.
+type sourceDoors struct {
+	splits func(context.Context) ([]Split, bool, error)
+}
+
+// sourceLoop is the goroutine of a task that begins with a source.
+type sourceLoop interface {
+	run() error
+	snapshot(*ack)
+}
+
+// command asks a source subtask for a barrier.
+type command struct {
+	barrier meta.CheckpointID
+	stop    bool // read no further
+}
+
+// From reads a source. The uid names the source in checkpoints. With [EventTime] the records carry time and the stream
+// has watermarks; without, its time stands still until the source ends.
+func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
+	n := j.add("source", uid, nil)
+	n.source = &sourceDoors{splits: src.Splits}
+	var times Times[T]
+	if len(t) > 0 {
+		times = t[0]
+	}
+	if len(t) > 1 {
+		j.mistake("source %q: more than one event time", uid)
+	}
+	if times.lag < 0 || times.idle < 0 {
+		j.mistake("source %q: negative duration", uid)
+	}
+	out := n.output("", times.at != nil)
+	n.build = func(st *subtask) {
+		to := makeOutlet[T](st, out)
+		st.source = &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, stats: st.statsOf(n)}
+	}
+	return Stream[T]{out}
+}
+
+// sourceTask reads the splits that fall to one subtask. Each is read by a goroutine of its own, so that a blocking read
+// holds up neither barriers nor gathering.
+type sourceTask[T any] struct {
+	st      *subtask
+	n       *node
+	src     Source[T]
+	times   Times[T]
+	out     *outlet[T]
+	stats   *nodeStats
+	splits  []*splitTask[T]
+	filled  chan filledBatch[T] // nil after a stop
+	stopped bool
+	ended   bool // all splits are done and no further ones will come
+}
+
+type splitTask[T any] struct {
+	id      string
+	pos     Position
+	maxTime Time
+	done    bool
+	asleep  bool
+	heard   time.Time // when the last record came
+	free    chan *Batch[T]
+}
+
+type filledBatch[T any] struct {
+	split *splitTask[T]
+	batch *Batch[T]
+	pos   Position
+	err   error
+}
+
+func (s *sourceTask[T]) run() error {
+	ctx, cancel := context.WithCancel(s.st.ctx)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
+
+	commands := s.st.a.commands[s.st]
+	s.filled = make(chan filledBatch[T])
+	s.assign()
+	for started := false; !started; {
+		select {
+		case c := <-commands:
+			if err := s.st.barrier(c.barrier); err != nil {
+				return err
+			}
+			s.st.idle()
+		case <-s.st.a.started:
+			started = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	filled := s.filled
+	for _, p := range s.splits {
+		if !p.done {
+			readers.Go(func() { s.read(ctx, p, filled) })
+		}
+	}
+	return s.loop(commands)
+}
+
+// assign takes the splits of this subtask, with the positions that the checkpoint has for them.
+func (s *sourceTask[T]) assign() {
+	now := time.Now()
+	for i, sp := range s.st.a.splits[s.n].list {
+		if i%s.st.a.parallelism != s.st.index {
+			continue
+		}
+		p := &splitTask[T]{id: sp.ID, maxTime: MinTime, heard: now, free: make(chan *Batch[T], 2)}
+		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
+			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
+		}
+		p.free <- newBatch[T]()
+		p.free <- newBatch[T]()
+		s.splits = append(s.splits, p)
+	}
+}
+
+// read is the goroutine of one split.
+func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- filledBatch[T]) {
+	send := func(b *Batch[T], pos Position, err error) bool {
+		select {
+		case to <- filledBatch[T]{p, b, pos, err}:
+			return err == nil
+		case <-ctx.Done():
+			return false
+		}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: panic: %v", p.id, v), Stack: debug.Stack()}
+			send(newBatch[T](), p.pos, err)
+		}
+	}()
+	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
+	if err != nil {
+		send(newBatch[T](), p.pos, err)
+		return
+	}
+	defer r.Close()
+	for {
+		select {
+		case b := <-p.free:
+			b.Reset()
+			err := r.Read(ctx, b)
+			if !send(b, r.Position(), err) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// loop processes batches and barriers in turn; a barrier that waits goes first.
+func (s *sourceTask[T]) loop(commands <-chan command) error {
+	var ticks <-chan time.Time
+	if s.times.idle > 0 {
+		t := time.NewTicker(max(s.times.idle/4, time.Millisecond))
+		defer t.Stop()
+		ticks = t.C
+	}
+	if err := s.tick(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case c := <-commands:
+			if err := s.obey(c); err != nil {
+				return err
+			}
+			continue
+		default:
+		}
+		select {
+		case f := <-s.filled:
+			if err := s.take(f); err != nil {
+				return err
+			}
+			continue
+		default:
+		}
+		s.st.idle()
+		select {
+		case c := <-commands:
+			if err := s.obey(c); err != nil {
+				return err
+			}
+		case f := <-s.filled:
+			if err := s.take(f); err != nil {
+				return err
+			}
+		case <-ticks:
+			if s.stopped {
+				continue
+			}
+			s.doze()
+			if err := s.tick(); err != nil {
+				return err
+			}
+		case <-s.st.ctx.Done():
+			return context.Cause(s.st.ctx)
+		}
+	}
+}
+
+// obey sends a barrier. After the barrier of a stop nothing more is read.
+func (s *sourceTask[T]) obey(c command) error {
+	if c.stop {
+		s.filled, s.stopped = nil, true
+	}
+	return s.st.barrier(c.barrier)
+}
+
+// take sends a batch of records through the chain.
+func (s *sourceTask[T]) take(f filledBatch[T]) error {
+	p := f.split
+	if f.err != nil && !errors.Is(f.err, io.EOF) {
+		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
+	}
+	if s.times.at == nil {
+		for i := range f.batch.recs {
+			s.out.push(f.batch.recs[i], 0)
+		}
+	} else if err := s.takeTimed(p, f.batch.recs); err != nil {
+		return err
+	}
+	if len(f.batch.recs) > 0 {
+		p.asleep = false
+		if s.times.idle > 0 {
+			p.heard = time.Now()
+		}
+	}
+	s.stats.in.Add(int64(len(f.batch.recs)))
+	s.stats.skipped.Add(f.batch.skipped)
+	p.pos = f.pos
+	p.done = f.err != nil
+	p.free <- f.batch
+	return s.tick()
+}
+
+func (s *sourceTask[T]) takeTimed(p *splitTask[T], recs []T) error {
+	for i := range recs {
+		at := TimeOf(s.times.at(recs[i]))
+		if at == MinTime || at == MaxTime {
+			return Permanent(&OperatorError{UID: s.n.uid, Record: printed(recs[i]),
+				Err: errors.New("event time is outside the years 1678 to 2261")})
+		}
+		p.maxTime = max(p.maxTime, at)
+		s.out.push(recs[i], at)
+	}
+	return nil
+}
+
+// doze marks the splits that have been silent for too long, so that time goes on without them.
+func (s *sourceTask[T]) doze() {
+	now := time.Now()
+	for _, p := range s.splits {
+		p.asleep = !p.done && now.Sub(p.heard) >= s.times.idle
+	}
+}
+
+// tick moves time on to what the splits allow, and reports the end of the input.
+func (s *sourceTask[T]) tick() error {
+	if err := s.st.endBatch(); err != nil {
+		return err
+	}
+	least, awake, done := MaxTime, false, true
+	for _, p := range s.splits {
+		done = done && p.done
+		if p.done || p.asleep {
+			continue
+		}
+		awake = true
+		w := MinTime
+		if p.maxTime != MinTime {
+			w = p.maxTime.Add(-s.times.lag - 1)
+		}
+		least = min(least, w)
+	}
+	s.stats.watermark.Store(int64(s.st.watermark))
+	switch {
+	case awake:
+		return s.st.advance(least)
+	case !done:
+		for _, to := range s.st.senders {
+			to.send(message{kind: msgIdle})
+		}
+		return nil
+	case s.ended || !s.st.a.splits[s.n].final:
+		return nil
+	}
+	s.ended = true
+	if err := s.st.advance(MaxTime); err != nil {
+		return err
+	}
+	s.stats.watermark.Store(int64(MaxTime))
+	return s.st.a.sourceEnded(s.st.ctx)
+}
+
+// snapshot adds the positions of the splits, as of the last batch that went through.
+func (s *sourceTask[T]) snapshot(a *ack) {
+	for _, p := range s.splits {
+		a.splits[s.n] = append(a.splits[s.n], meta.Split{ID: p.id, Position: string(p.pos), MaxTime: int64(p.maxTime), Done: p.done})
+	}
+}

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+)
+
+// Stats are the counters of a run. Counts go back, with the state, to those of the restored checkpoint after a restart,
+// so that at the end each record has been counted once.
+type Stats struct {
+	RecordsIn  int64 // read from sources
+	RecordsOut int64 // written to sinks
+	Late       int64 // came after their window was closed
+	Skipped    int64 // malformed and left out by a source
+	Watermark  Time  // the least of all sources
+	Restarts   int
+	Completed  int64 // checkpoints
+	Failed     int64 // checkpoints given up
+	Last       Checkpoint
+	Operators  []OperatorStats
+}
+
+// OperatorStats are the counters of one source, sink or stateful operator.
+type OperatorStats struct {
+	UID, Kind     string
+	In, Out       int64
+	Late, Skipped int64
+	Watermark     Time // the least of its subtasks
+}
+
+// nodeStats are one subtask's counters of one node. The subtask writes them, at the end of a batch; anyone may read.
+type nodeStats struct {
+	node          *node
+	base          counts // of subtask 0: what the restored checkpoint had counted
+	in, out       atomic.Int64
+	late, skipped atomic.Int64
+	watermark     atomic.Int64
+}
+
+// counts are the counters that a checkpoint keeps.
+type counts struct{ in, out, late, skipped int64 }
+
+func (c counts) plus(d counts) counts {
+	return counts{c.in + d.in, c.out + d.out, c.late + d.late, c.skipped + d.skipped}
+}
+
+func (s *nodeStats) counts() counts {
+	return s.base.plus(counts{s.in.Load(), s.out.Load(), s.late.Load(), s.skipped.Load()})
+}
+
+// nodeCount is what a subtask has counted up to a barrier.
+type nodeCount struct {
+	node   *node
+	counts counts
+}
+
+// String is how a checkpoint's notes carry counts.
+func (c counts) String() string {
+	return fmt.Sprintf("in=%d out=%d late=%d skipped=%d", c.in, c.out, c.late, c.skipped)
+}
+
+func parseCounts(s string) (c counts) {
+	// A note that does not parse counts as nothing: counters are no state.
+	fmt.Sscanf(s, "in=%d out=%d late=%d skipped=%d", &c.in, &c.out, &c.late, &c.skipped)
+	return c
+}
+
+func countsNote(uid string) string { return "pagetide.counts." + strconv.Quote(uid) }
+
+// statsOf makes the counters of a node in the subtask that is being built.
+func (st *subtask) statsOf(n *node) *nodeStats {
+	s := &nodeStats{node: n}
+	s.watermark.Store(int64(MinTime))
+	if st.index == 0 {
+		s.base = st.a.restored.counts(n.uid)
+	}
+	st.stats = append(st.stats, s)
+	st.a.stats = append(st.a.stats, s)
+	return s
+}
+
+// report sums the subtasks' counters, nodes in graph order.
+func (a *attempt) report() (all Stats) {
+	all.Watermark = MaxTime
+	for _, n := range a.job.nodes {
+		op, found := OperatorStats{UID: n.uid, Kind: n.kind, Watermark: MaxTime}, false
+		var sum counts
+		for _, s := range a.stats {
+			if s.node == n {
+				found = true
+				sum = sum.plus(s.counts())
+				op.Watermark = min(op.Watermark, Time(s.watermark.Load()))
+			}
+		}
+		if !found {
+			continue
+		}
+		op.In, op.Out, op.Late, op.Skipped = sum.in, sum.out, sum.late, sum.skipped
+		all.Operators = append(all.Operators, op)
+		all.Late += sum.late
+		all.Skipped += sum.skipped
+		switch {
+		case n.source != nil:
+			all.RecordsIn += sum.in
+			all.Watermark = min(all.Watermark, op.Watermark)
+		case n.sink != nil:
+			all.RecordsOut += sum.in
+		}
+	}
+	return all
+}

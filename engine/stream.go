@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"time"
+)
+
+// Stream is a flow of records of one type. Streams are values; using one twice sends every record both ways.
+type Stream[T any] struct{ from *port }
+
+// Keyed is a stream whose records belong to keys. Records of one key meet in one subtask, in order.
+type Keyed[K comparable, T any] struct {
+	from *port
+	key  func(T) K
+}
+
+// WatermarkStrategy says how far a stream's time lags behind the largest time seen.
+type WatermarkStrategy struct{ lag time.Duration }
+
+// OutOfOrder promises that a record comes at most bound after one that is later than it. Records that break the promise
+// may be late for their window.
+func OutOfOrder(bound time.Duration) WatermarkStrategy { return WatermarkStrategy{lag: bound} }
+
+// Times says how to read event time off a source's records.
+type Times[T any] struct {
+	at   func(T) time.Time
+	lag  time.Duration
+	idle time.Duration
+}
+
+// EventTime takes event time from the records themselves.
+func EventTime[T any](at func(T) time.Time, w WatermarkStrategy) Times[T] {
+	return Times[T]{at: at, lag: w.lag}
+}
+
+// Idle lets time go on without a split that has had no record for d of wall-clock time.
+func (t Times[T]) Idle(d time.Duration) Times[T] {
+	t.idle = d
+	return t
+}
+
+// Map sends f(record) for every record.
+func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
+	n := in.from.node.job.add("map", "", in.from)
+	out := n.output("", in.from.timed)
+	n.build = func(st *subtask) {
+		to := makeOutlet[U](st, out)
+		listen(st, in.from, func(v T, at Time) { to.push(f(v), at) })
+	}
+	return Stream[U]{out}
+}
+
+// Filter sends the records for which keep is true.
+func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
+	n := in.from.node.job.add("filter", "", in.from)
+	out := n.output("", in.from.timed)
+	n.build = func(st *subtask) {
+		to := makeOutlet[T](st, out)
+		listen(st, in.from, func(v T, at Time) {
+			if keep(v) {
+				to.push(v, at)
+			}
+		})
+	}
+	return Stream[T]{out}
+}
+
+// FlatMap lets f emit any number of records for each one. They carry its event time. An error ends the attempt.
+func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
+	n := in.from.node.job.add("flatmap", "", in.from)
+	out := n.output("", in.from.timed)
+	n.build = func(st *subtask) {
+		to := makeOutlet[U](st, out)
+		var now Time
+		emit := Out[U]{to: to, now: &now}
+		listen(st, in.from, func(v T, at Time) {
+			now = at
+			if err := f(v, emit); err != nil {
+				panic(&OperatorError{UID: n.label(), Record: printed(v), Err: err})
+			}
+		})
+	}
+	return Stream[U]{out}
+}
+
+// KeyBy assigns records to keys. A key is a string, an integer, or a flat struct without padding and floats; key must
+// depend on nothing but its argument.
+func KeyBy[K comparable, T any](in Stream[T], key func(T) K) Keyed[K, T] {
+	return Keyed[K, T]{from: in.from, key: key}
+}
+
+// SideOutput is the stream that the operator behind of fills through [NewSide] with the same tag.
+func SideOutput[T, O any](of Stream[O], tag Side[T]) Stream[T] {
+	n := of.from.node
+	name := sideName(tag)
+	for _, p := range n.out {
+		if p.name == name {
+			p.used = true
+			return Stream[T]{p}
+		}
+	}
+	n.job.mistake("%s has no side output %q of %T", n.label(), string(tag), *new(T))
+	p := n.output(name, of.from.timed)
+	return Stream[T]{p}
+}

@@ -1,0 +1,293 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// gatherBudget is how long a task copies frozen lines between two batches.
+const gatherBudget = 20 * time.Microsecond
+
+// taskPlan is a chain of nodes that run fused in one goroutine per subtask.
+type taskPlan struct {
+	head  *node   // a source, or what reads from other tasks
+	nodes []*node // in topological order, the head first
+}
+
+func (p *taskPlan) String() string {
+	s := ""
+	for i, n := range p.nodes {
+		if i > 0 {
+			s += " -> "
+		}
+		s += n.label()
+	}
+	return s
+}
+
+// operator is what a node is in one subtask, apart from taking records, which is typed.
+type operator interface {
+	advance(w Time)      // the watermark has moved on: fire
+	flush() error        // end of a batch
+	snapshot(*ack) error // a barrier passes
+	close() error        // the attempt is over, however it ended
+}
+
+// subtask is one goroutine's share of a task.
+type subtask struct {
+	a     *attempt
+	ctx   context.Context
+	plan  *taskPlan
+	index int
+
+	outlets map[*port]any // *outlet[T]
+	ops     []operator    // in topological order
+	keyed   []*keyedOp    // those with state
+	senders []sender
+	opens   []func(context.Context) error
+	stats   []*nodeStats
+
+	inbox    *inbox
+	receive  func(batch any)
+	received int64
+	source   sourceLoop // of a task that begins with a source
+
+	time      inputTime
+	watermark Time
+	fired     int // timers since the last pause
+}
+
+// ack is a subtask's part of a checkpoint: all of it as of the barrier.
+type ack struct {
+	id         meta.CheckpointID
+	cuts       []nodeCut
+	watermarks map[*node]Time
+	splits     map[*node][]meta.Split
+	txns       map[*node][]meta.Txn
+	counts     []nodeCount
+}
+
+type nodeCut struct {
+	node *node
+	cut  meta.Cut
+}
+
+func (st *subtask) String() string { return fmt.Sprintf("%s [%d]", st.plan, st.index) }
+
+// run is the subtask's goroutine. Whatever goes wrong in it, a user's panic too, becomes its error.
+func (st *subtask) run() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = st.failure(v, debug.Stack())
+		}
+	}()
+	for _, open := range st.opens {
+		if err := open(st.ctx); err != nil {
+			return fmt.Errorf("open task %s: %w", st, err)
+		}
+	}
+	if st.source != nil {
+		return st.source.run()
+	}
+	return st.loop()
+}
+
+// loop reads the inbox until the attempt ends.
+func (st *subtask) loop() error {
+	for {
+		m, in, ok := st.inbox.take()
+		if !ok {
+			st.idle()
+			select {
+			case <-st.inbox.wake:
+			case <-st.ctx.Done():
+				return context.Cause(st.ctx)
+			}
+			continue
+		}
+		if err := st.handle(m, in); err != nil {
+			return err
+		}
+		if st.ctx.Err() != nil {
+			return context.Cause(st.ctx)
+		}
+	}
+}
+
+func (st *subtask) handle(m message, in int) error {
+	switch m.kind {
+	case msgBatch:
+		st.receive(m.batch)
+		return st.endBatch()
+	case msgWatermark:
+		return st.advance(st.time.watermark(in, m.time))
+	case msgIdle:
+		return st.advance(st.time.idle(in))
+	case msgBarrier:
+		if st.inbox.hold(in) {
+			return st.barrier(m.barrier)
+		}
+	}
+	return nil
+}
+
+// endBatch sends on what the batch has led to, so that no record waits for a later one, and gathers for a moment.
+func (st *subtask) endBatch() error {
+	for _, op := range st.ops {
+		if err := op.flush(); err != nil {
+			return err
+		}
+	}
+	for _, s := range st.senders {
+		s.flush()
+	}
+	st.gather(gatherBudget)
+	return nil
+}
+
+// advance moves the subtask's time on: each operator fires before the next one sees the new time.
+func (st *subtask) advance(w Time) error {
+	if w <= st.watermark {
+		return nil
+	}
+	st.watermark = w
+	for _, op := range st.ops {
+		op.advance(w)
+	}
+	if err := st.endBatch(); err != nil {
+		return err
+	}
+	for _, s := range st.senders {
+		s.send(message{kind: msgWatermark, time: w})
+	}
+	return nil
+}
+
+// barrier cuts the subtask's state here: freeze, forward, acknowledge.
+func (st *subtask) barrier(id meta.CheckpointID) error {
+	a := &ack{id: id, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
+	if err := st.endBatch(); err != nil {
+		return err
+	}
+	if st.source != nil {
+		st.source.snapshot(a)
+	}
+	for _, op := range st.ops {
+		if err := op.snapshot(a); err != nil {
+			return err
+		}
+	}
+	for _, s := range st.stats {
+		a.counts = append(a.counts, nodeCount{s.node, s.counts()})
+	}
+	for _, s := range st.senders {
+		s.send(message{kind: msgBarrier, barrier: id})
+	}
+	return st.a.acknowledge(st.ctx, a)
+}
+
+func (st *subtask) gather(budget time.Duration) {
+	for _, op := range st.keyed {
+		op.store.Gather(budget)
+	}
+}
+
+// idle is called before the subtask waits: whatever can be gathered is gathered now.
+func (st *subtask) idle() { st.gather(time.Hour) }
+
+// pause is called between timers of a long run of them.
+func (st *subtask) pause() {
+	if st.fired++; st.fired < 64 {
+		return
+	}
+	st.fired = 0
+	st.gather(gatherBudget)
+	if st.ctx.Err() != nil {
+		panic(context.Cause(st.ctx))
+	}
+}
+
+// put sends to another task and gathers rather than wait idly.
+func (st *subtask) put(to *inbox, in int, m message) {
+	if to.tryPut(in, m) {
+		return
+	}
+	st.idle()
+	if err := to.put(st.ctx, in, m); err != nil {
+		panic(err)
+	}
+}
+
+func (st *subtask) close() (err error) {
+	for _, op := range st.ops {
+		err = errors.Join(err, op.close())
+	}
+	return err
+}
+
+// failure turns a recovered value into the subtask's error.
+func (st *subtask) failure(v any, stack []byte) error {
+	if err, ok := mmapstate.Recovered(v); ok {
+		return fmt.Errorf("state of task %s: %w", st, err)
+	}
+	switch v := v.(type) {
+	case *OperatorError:
+		return v
+	case error:
+		if st.ctx.Err() != nil && errors.Is(v, context.Cause(st.ctx)) {
+			return v
+		}
+	}
+	e := &OperatorError{UID: st.plan.head.label(), Err: fmt.Errorf("panic: %v", v), Stack: stack}
+	for _, op := range st.keyed { // the last one that is busy is the one that panicked
+		if op.ctx.live {
+			e.UID = op.node.uid
+			e.Key, e.Record = op.describe()
+		}
+	}
+	return e
+}
+
+// inputTime joins the watermarks of a task's inputs: the least of those that are not idle.
+type inputTime struct {
+	marks  []Time
+	asleep []bool
+}
+
+func newInputTime(n int, start Time) inputTime {
+	t := inputTime{marks: make([]Time, n), asleep: make([]bool, n)}
+	for i := range t.marks {
+		t.marks[i] = start
+	}
+	return t
+}
+
+func (t *inputTime) watermark(in int, w Time) Time {
+	t.marks[in], t.asleep[in] = max(w, t.marks[in]), false
+	return t.least()
+}
+
+func (t *inputTime) idle(in int) Time {
+	t.asleep[in] = true
+	return t.least()
+}
+
+// least is MinTime while every input is idle: time then stands still.
+func (t *inputTime) least() Time {
+	least, any := MaxTime, false
+	for i, m := range t.marks {
+		if !t.asleep[i] {
+			least, any = min(least, m), true
+		}
+	}
+	if !any {
+		return MinTime
+	}
+	return least
+}

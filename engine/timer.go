@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// Timer calls back at a time in event time, for the key that set it. Each key may have any number of times set; setting
+// one twice is setting it once. A timer at or before the watermark fires when the watermark next moves.
+type Timer struct{ t *timerIndex }
+
+// timerIndex is one declared timer in one subtask: the (time, key) pairs that are set.
+type timerIndex struct {
+	op    *keyedOp
+	name  string
+	index *mmapstate.Index
+	call  any // func(*Context, K, Time, Out[O]) error
+}
+
+// NewTimer declares a timer and what it calls. K and O are the operator's key and output types.
+func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K, Time, Out[O]) error) Timer {
+	s.declare("timer", name)
+	s.timers = append(s.timers, name)
+	if s.checking() {
+		if k := reflect.TypeFor[K](); k != s.key {
+			s.mistake("timer %q: its callback takes key %s, the operator's is %s", name, k, s.key)
+		}
+		return Timer{}
+	}
+	t := &timerIndex{op: s.op, name: name, call: call}
+	t.index = must(s.op.store.Index("timer."+name, s.op.shape))
+	s.op.timers = append(s.op.timers, t)
+	return Timer{t}
+}
+
+// bind is called when the operator is complete; it makes sure that the callback fits it.
+func (t *timerIndex) bind(p interface{ fits(call any) bool }) {
+	if !p.fits(t.call) {
+		panic(declarationError{fmt.Errorf("operator %q: timer %q emits another type than the operator: %T", t.op.node.uid, t.name, t.call)})
+	}
+}
+
+func (p *processTask[K, In, O, P]) fits(call any) bool {
+	_, ok := call.(func(*Context, K, Time, Out[O]) error)
+	return ok
+}
+
+// Set makes the timer call back for the key in hand at a time.
+func (t Timer) Set(ctx *Context, at Time) { t.t.index.Insert(ctx.of(t.t.op), int64(at)) }
+
+// Delete takes a time back. It reports whether it was set.
+func (t Timer) Delete(ctx *Context, at Time) bool { return t.t.index.Delete(ctx.of(t.t.op), int64(at)) }
