@@ -1,0 +1,89 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// close tells how the run ended: counts, the job's summary, and last what became of the checkpoints.
+func (s *session) close(r *engine.Running) error {
+	out, stats := r.Outcome(), r.Stats()
+	s.screen.clear()
+	var found *problem
+	code := exitCode(out.State)
+	if out.State == engine.Failed || out.State == engine.Crashed {
+		found = s.failed(out.Err)
+		code = found.code
+		found.print(s.screen)
+	} else if out.Err != nil && out.State != engine.Cancelled {
+		found = s.failed(out.Err)
+		found.print(s.screen)
+	}
+	s.screen.say("%s after %s: %s records in, %s out, %s late, %s skipped", out.State, short(time.Since(s.began)),
+		grouped(stats.RecordsIn), grouped(stats.RecordsOut), grouped(stats.Late), grouped(stats.Skipped))
+	s.showEnd(out, stats, code)
+	if out.State == engine.Finished {
+		s.summary()
+	}
+	s.screen.say("%s", s.fate(out))
+	if code == exitDone {
+		return nil
+	}
+	return ended(code)
+}
+
+func exitCode(state engine.State) int {
+	switch state {
+	case engine.Finished, engine.Stopped:
+		return exitDone
+	case engine.Cancelled:
+		return exitCancelled
+	}
+	return exitFailed
+}
+
+func (s *session) showEnd(out engine.Outcome, stats engine.Stats, code int) {
+	if !s.flags.json {
+		return
+	}
+	e := event{Event: string(out.State), Job: s.config.name, Stats: aboutStats(stats), Kept: &out.Kept, Error: text(out.Err), Exit: code}
+	if out.Kept && out.Checkpoint.Path != "" {
+		e.Checkpoint, e.Resume = aboutCheckpoint(out.Checkpoint), s.resume(out)
+	}
+	s.screen.show(e)
+}
+
+// summary shows the job's own table to somebody who is looking.
+func (s *session) summary() {
+	if _, live := s.p.terminal(); !live || s.flags.json || s.job.Summary == nil {
+		return
+	}
+	if err := s.job.Summary(s.args.set, s.p.stdout); err != nil {
+		s.screen.say("pagetide: summary: %v", err)
+	}
+}
+
+func (s *session) resume(out engine.Outcome) string { return s.command("-s", out.Checkpoint.Path) }
+
+// fate is the last line of a run.
+func (s *session) fate(out engine.Outcome) string {
+	switch {
+	case !out.Kept:
+		return fmt.Sprintf("checkpoints deleted: the job was %s", pastTense(out.State))
+	case out.Checkpoint.Path == "":
+		return "no checkpoint is left on disk"
+	}
+	return fmt.Sprintf("checkpoint %d is kept; resume with: %s", out.Checkpoint.ID, s.resume(out))
+}
+
+func pastTense(state engine.State) string {
+	switch state {
+	case engine.Finished:
+		return "finished, its results are committed"
+	case engine.Cancelled:
+		return "cancelled (--retain keeps them)"
+	}
+	return string(state)
+}

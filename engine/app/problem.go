@@ -1,0 +1,119 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
+)
+
+// The exit codes.
+const (
+	exitDone       = 0   // finished or stopped
+	exitFailed     = 1   // the job failed
+	exitRefused    = 2   // usage, settings, a start that was refused
+	exitLocked     = 3   // another process owns the directory
+	exitCheckpoint = 4   // the checkpoint is missing, damaged, incompatible or not the newest
+	exitCancelled  = 130 // cancelled
+)
+
+// problem is an error with what follows from it.
+type problem struct {
+	code int
+	err  error
+	hint string // empty: none
+}
+
+func (p *problem) Error() string { return p.err.Error() }
+func (p *problem) Unwrap() error { return p.err }
+
+func (p *problem) print(w io.Writer) {
+	fmt.Fprintf(w, "pagetide: %s\n", strings.ReplaceAll(p.err.Error(), "\n", "\n  "))
+	if p.hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", p.hint)
+	}
+}
+
+func usage(err error, hint string) *problem { return &problem{exitRefused, err, hint} }
+
+// unknown says that a name is not among those that exist, with the nearest and all.
+func unknown(what, name string, all []string, hint string) *problem {
+	text := fmt.Sprintf("unknown %s %q", what, name)
+	if near := nearest(name, all); near != "" {
+		text += fmt.Sprintf("; did you mean %s?", near)
+	}
+	if len(all) > 0 {
+		text += fmt.Sprintf(" (%ss: %s)", what, strings.Join(all, ", "))
+	}
+	return usage(errors.New(text), hint)
+}
+
+// nearest is the first of all that cobra would suggest for the name.
+func nearest(name string, all []string) string {
+	var parent cobra.Command
+	parent.SuggestionsMinimumDistance = 2
+	for _, s := range all {
+		parent.AddCommand(&cobra.Command{Use: s, Run: func(*cobra.Command, []string) {}})
+	}
+	if near := parent.SuggestionsFor(name); len(near) > 0 && name != "" {
+		return near[0]
+	}
+	return ""
+}
+
+// refused explains why a job did not start. Errors that are about the job's own input are failures of the job; those
+// about the checkpoint say so by their sentinel; the rest is what the user asked for.
+func (s *session) refused(err error) *problem {
+	if p := s.aboutCheckpoint(err); p != nil {
+		return p
+	}
+	if _, ok := errors.AsType[*engine.OperatorError](err); ok || engine.IsPermanent(err) {
+		return &problem{exitFailed, err, ""}
+	}
+	return &problem{exitRefused, err, ""}
+}
+
+// failed explains why a job that did start has failed.
+func (s *session) failed(err error) *problem {
+	if p := s.aboutCheckpoint(err); p != nil && (p.code == exitCheckpoint || p.code == exitLocked) {
+		return p
+	}
+	hint := ""
+	if errors.Is(err, engine.ErrPoison) {
+		hint = "the same record failed each time; mend the job or the record, then resume"
+	}
+	return &problem{exitFailed, err, hint}
+}
+
+// aboutCheckpoint is nil for errors that are not about checkpoints at rest.
+func (s *session) aboutCheckpoint(err error) *problem {
+	switch {
+	case errors.Is(err, meta.ErrLocked):
+		return &problem{exitLocked, err, "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"}
+	case errors.Is(err, meta.ErrExists):
+		return &problem{exitRefused, err, fmt.Sprintf("%s continues it; --fresh instead of --resume discards it", s.command("--resume"))}
+	case errors.Is(err, meta.ErrNotNewest):
+		return &problem{exitCheckpoint, err, "--rewind goes back to it: newer checkpoints are retired, and output after it comes again"}
+	case errors.Is(err, meta.ErrVersion):
+		return &problem{exitCheckpoint, err, "a newer release wrote it; restore it with that one"}
+	case errors.Is(err, meta.ErrIncompatible):
+		return &problem{exitCheckpoint, err, fmt.Sprintf("run the job as it was when the checkpoint was taken; %s inspect shows what it holds", s.p.name)}
+	case errors.Is(err, meta.ErrDamaged):
+		return &problem{exitCheckpoint, err, fmt.Sprintf("%s verify checks every file of a checkpoint", s.p.name)}
+	case errors.Is(err, meta.ErrNotFound):
+		return &problem{exitCheckpoint, err, s.hintMissing()}
+	}
+	return nil
+}
+
+func (s *session) hintMissing() string {
+	if s.flags.from == engine.Latest {
+		return fmt.Sprintf("%s starts fresh if there is no checkpoint", s.command("--resume"))
+	}
+	return "give the path of a _metadata file, of its folder, or of a job's directory"
+}

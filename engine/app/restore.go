@@ -1,0 +1,95 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
+)
+
+// recall reads the checkpoint that the run is to continue, if there is one, for the job's recorded flags. The engine
+// reads it again, under the lock, and has the last word.
+func (s *session) recall(a *jobFlags) error {
+	restore := engine.Restore{Path: s.flags.from, Fresh: s.flags.fresh, Rewind: s.flags.rewind, IgnoreExtra: s.flags.ignoreExtra}
+	if s.flags.resume {
+		restore.Path, restore.OrFresh = engine.Latest, true
+	}
+	s.config.options.Restore = restore
+	dir, err := snapshotter.ParseDir(s.config.options.Checkpoints.Dir)
+	if err != nil {
+		return usage(fmt.Errorf("setting %s: %w", settingDir, err), "")
+	}
+	s.dir = filepath.Join(dir, s.config.name)
+	if restore.Path == "" {
+		return nil
+	}
+	m, path, err := s.peek(restore.Path)
+	switch {
+	case errors.Is(err, meta.ErrNotFound) && restore.OrFresh:
+		s.fresh = true
+		return nil
+	case err != nil:
+		return s.refused(err)
+	case m.Name != s.config.name:
+		err := fmt.Errorf("%s is of job %q, not of %q: %w", path, m.Name, s.config.name, meta.ErrIncompatible)
+		return &problem{exitCheckpoint, err, fmt.Sprintf("--name %s continues under the checkpoint's name", quote(m.Name))}
+	}
+	remarks, err := a.recall(m.Args)
+	if err != nil {
+		return s.refused(err)
+	}
+	for _, r := range remarks {
+		s.screen.say("%s", r)
+	}
+	return nil
+}
+
+func (s *session) peek(path string) (*meta.Metadata, string, error) {
+	if path == engine.Latest {
+		path = s.dir
+	}
+	m, at, err := readMetadata(path, s.config)
+	if err != nil {
+		return nil, "", s.orLocked(err)
+	}
+	return m, at, nil
+}
+
+// orLocked prefers to say that another process is at work in the job's directory: then a checkpoint that was there a
+// moment ago may be gone for good reason.
+func (s *session) orLocked(err error) error {
+	lock, lockErr := vfs.OS().Lock(s.dir)
+	if lockErr == nil {
+		lock.Close()
+	}
+	if errors.Is(lockErr, meta.ErrLocked) {
+		return lockErr
+	}
+	return err
+}
+
+func readMetadata(path string, c config) (*meta.Metadata, string, error) {
+	cp, err := loadCheckpoint(path, c)
+	if err != nil {
+		return nil, "", err
+	}
+	defer cp.Close() // read only
+	return cp.Meta, cp.Path, nil
+}
+
+// loadCheckpoint opens a checkpoint. Its data files may lie in the configured data directory.
+func loadCheckpoint(path string, c config) (*snapshotter.Checkpoint, error) {
+	var o snapshotter.LoadOptions
+	if data := c.options.Checkpoints.DataDir; data != "" {
+		dir, err := snapshotter.ParseDir(data)
+		if err != nil {
+			return nil, err
+		}
+		o.DataDir = filepath.Join(dir, c.name)
+	}
+	return snapshotter.Load(path, o)
+}

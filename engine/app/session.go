@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
+)
+
+// session is one run of a job.
+type session struct {
+	p      *program
+	job    Job
+	flags  runFlags
+	config config
+	args   *jobFlags
+	screen *screen
+
+	dir   string // the job's directory
+	fresh bool   // --resume found nothing to resume
+	began time.Time
+}
+
+// play starts the job, shows it until it ends and tells how it ended.
+func (s *session) play(ctx context.Context, job *engine.Job) error {
+	defer s.screen.clear()
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp() // of no effect on a job that has ended; any other crashes
+	s.began = time.Now()
+	running, err := s.start(ctx, job)
+	if err != nil {
+		return err
+	}
+	if s.watch(ctx, running) {
+		return s.leave(running)
+	}
+	return s.close(running)
+}
+
+// start waits for the job to be under way. A signal meanwhile ends it as a crash does.
+func (s *session) start(ctx context.Context, job *engine.Job) (*engine.Running, error) {
+	o := s.config.options
+	o.Args = s.args.effective()
+	o.Logger = s.screen.logger(s.flags.verbose)
+	o.Hooks = s.hooks()
+	s.screen.show(event{Event: "starting", Job: job.Name(), Args: o.Args})
+	if s.fresh {
+		s.screen.show(event{Event: "fresh", Job: job.Name()})
+	}
+	type result struct {
+		running *engine.Running
+		err     error
+	}
+	started := make(chan result, 1)
+	go func() {
+		r, err := job.Start(ctx, o)
+		started <- result{r, err}
+	}()
+	select {
+	case r := <-started:
+		if r.err != nil {
+			return nil, s.refused(r.err)
+		}
+		s.screen.show(event{Event: "started", Job: job.Name(), Args: o.Args})
+		return r.running, nil
+	case <-s.p.signals:
+		s.screen.say("interrupted while starting; what earlier runs left is kept")
+		return nil, ended(exitCancelled)
+	}
+}
+
+func (s *session) hooks() engine.Hooks {
+	return engine.Hooks{
+		Checkpoint: func(c engine.Checkpoint) {
+			s.screen.show(event{Event: "checkpoint", Checkpoint: aboutCheckpoint(c)})
+		},
+		CheckpointFailed: func(id meta.CheckpointID, err error) {
+			s.screen.show(event{Event: "checkpoint_failed", Checkpoint: &checkpointInfo{ID: uint64(id)}, Error: text(err)})
+		},
+		Restart: func(attempt int, after time.Duration, cause error) {
+			s.screen.show(event{Event: "restart", Attempt: attempt, AfterMS: millis(after), Error: text(cause)})
+		},
+		Restored: func(c engine.Checkpoint) {
+			s.screen.show(event{Event: "restored", Checkpoint: aboutCheckpoint(c)})
+		},
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// watch returns when the job has ended, or at the second signal, with true.
+func (s *session) watch(ctx context.Context, r *engine.Running) (leave bool) {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	ending := false
+	for {
+		select {
+		case <-r.Done():
+			return false
+		case now := <-ticker.C:
+			s.screen.tick(now, r.Stats())
+		case sig := <-s.p.signals:
+			if ending {
+				return true
+			}
+			ending = true
+			s.end(ctx, r, sig)
+		}
+	}
+}
+
+// end asks the job to end: Done follows, so the answer is not awaited here.
+func (s *session) end(ctx context.Context, r *engine.Running, sig os.Signal) {
+	if sig == syscall.SIGTERM {
+		s.screen.say("stopping after a last checkpoint; a second signal leaves at once")
+		go func() {
+			if _, err := r.Stop(ctx); err != nil && !errors.Is(err, engine.ErrCancelled) {
+				s.screen.say("stop: %v", err)
+			}
+		}()
+		return
+	}
+	s.screen.say("cancelling; a second signal leaves at once and keeps the checkpoints")
+	go r.Cancel() // its error is the outcome's
+}
+
+// leave ends like a crash: nothing is tidied, so nothing can be lost.
+func (s *session) leave(r *engine.Running) error {
+	s.screen.clear()
+	if c, ok := r.Latest(); ok {
+		s.screen.say("left at once; checkpoint %d is kept; resume with: %s", c.ID, s.command("-s", c.Path))
+	}
+	return ended(exitCancelled)
+}
+
+// command is how to run this job again, with the flags that matter and some more.
+func (s *session) command(more ...string) string {
+	words := append([]string{}, more...)
+	if s.flags.file != "" {
+		words = append(words, "-c", s.flags.file)
+	}
+	for _, d := range s.flags.defines {
+		words = append(words, "-D", d)
+	}
+	if s.flags.named {
+		words = append(words, "--name", s.flags.name)
+	}
+	if s.flags.retain {
+		words = append(words, "--retain")
+	}
+	words = append(words, s.job.Name)
+	line := fmt.Sprintf("%s run", s.p.name)
+	for _, w := range words {
+		line += " " + quote(w)
+	}
+	return line
+}
