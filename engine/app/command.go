@@ -59,8 +59,6 @@ func (p *program) runCommand() *cobra.Command {
 	f.declare(cmd)
 	cmd.Flags().SetInterspersed(false) // what follows JOB is the job's
 	cmd.SetFlagErrorFunc(p.runFlagError)
-	cmd.MarkFlagsMutuallyExclusive("from", "resume", "fresh")
-	cmd.MarkFlagsMutuallyExclusive("fresh", "rewind")
 	complete(cmd, "from", p.completeCheckpoint)
 	complete(cmd, "define", completeSetting)
 	return cmd
@@ -76,7 +74,7 @@ func (f *runFlags) declare(cmd *cobra.Command) {
 	fs.StringVar(&f.name, "name", "", "the job's `NAME` on disk (pipeline.name)")
 	fs.BoolVar(&f.retain, "retain", false, "keep checkpoints when the job is cancelled")
 	fs.StringVarP(&f.file, "config", "c", "", "read settings from `FILE` instead of pagetide.yaml")
-	fs.StringArrayVarP(&f.defines, "define", "D", nil, "set `KEY=VALUE`, over any file; see help settings")
+	fs.StringArrayVarP(&f.defines, "define", "D", nil, "set `KEY=VALUE`, over any file; 'help settings' lists them")
 	fs.BoolVar(&f.json, "json", false, "print events as JSON on stdout")
 	fs.CountVarP(&f.verbose, "verbose", "v", "log more; twice for debugging")
 }

@@ -42,10 +42,7 @@ type entry struct {
 
 // loadConfig layers settings: the program's defaults, the file, -D, then the flags that are short for a setting.
 func loadConfig(f runFlags, job Job) (config, error) {
-	entries, err := readConfig(f.file)
-	if err != nil {
-		return config{}, usage(err, "")
-	}
+	entries, fileErr := readConfig(f.file)
 	defined, err := parseDefines(f.defines)
 	if err != nil {
 		return config{}, usage(err, "write -D key=value, as in -D parallelism.default=2")
@@ -58,8 +55,12 @@ func loadConfig(f runFlags, job Job) (config, error) {
 		entries = append(entries, entry{settingName, f.name, "--name"})
 	}
 	c := config{name: job.Name}
-	if err := c.apply(entries); err != nil {
-		return config{}, usage(err, "help settings lists them all")
+	err = c.apply(entries)
+	switch {
+	case err != nil:
+		return config{}, usage(errors.Join(fileErr, err), "'help settings' lists them all")
+	case fileErr != nil:
+		return config{}, usage(fileErr, "")
 	}
 	if err := checkName(c.name); err != nil {
 		return config{}, usage(err, "the name becomes a folder under the state directory")
@@ -67,7 +68,8 @@ func loadConfig(f runFlags, job Job) (config, error) {
 	return c, nil
 }
 
-// readConfig reads the file that was asked for, or the one in the working directory if there is one.
+// readConfig reads the file that was asked for, or the one in the working directory if there is one. With an error it
+// returns what could be read, so that all mistakes can be told together.
 func readConfig(name string) ([]entry, error) {
 	asked := name != ""
 	if !asked {

@@ -77,7 +77,7 @@ func (p *program) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "inspect PATH",
 		Short:             "Show what a checkpoint holds",
-		Args:              cobra.ExactArgs(1),
+		Args:              p.onePath,
 		ValidArgsFunction: p.completeCheckpoint,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cp, err := f.open(args[0])
@@ -96,6 +96,14 @@ func (p *program) inspectCommand() *cobra.Command {
 	}
 	f.declare(cmd)
 	return cmd
+}
+
+func (p *program) onePath(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage(fmt.Errorf("%s takes the path of one checkpoint, found %d arguments", cmd.Name(), len(args)),
+			fmt.Sprintf("%s %s --help", p.name, cmd.Name()))
+	}
+	return nil
 }
 
 // inspection is what inspect shows.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,11 +57,8 @@ func (p *program) findJob(args []string) (Job, error) {
 }
 
 func (s *session) run(cmd *cobra.Command, args []string) error {
-	if s.flags.rewind && s.flags.from == "" && !s.flags.resume {
-		return usage(errors.New("--rewind says how to restore, and there is nothing to restore"), "give a checkpoint with -s PATH")
-	}
-	if cmd.Flags().Changed("from") && s.flags.from == "" {
-		return usage(errors.New("-s needs the path of a checkpoint, found an empty one"), "")
+	if err := s.flags.check(cmd.Flags().Changed("from")); err != nil {
+		return err
 	}
 	jobArgs, err := s.parseJobFlags(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -82,6 +80,28 @@ func (s *session) run(cmd *cobra.Command, args []string) error {
 	}
 	s.args = jobArgs
 	return s.play(cmd.Context(), job)
+}
+
+// check finds flags that contradict each other.
+func (f runFlags) check(from bool) error {
+	var start []string // each a different start
+	for _, s := range []struct {
+		name string
+		on   bool
+	}{{"-s", from}, {"--resume", f.resume}, {"--fresh", f.fresh}} {
+		if s.on {
+			start = append(start, s.name)
+		}
+	}
+	switch {
+	case len(start) > 1:
+		return usage(fmt.Errorf("%s contradict each other", strings.Join(start, " and ")), "each says what to start from: give one")
+	case from && f.from == "":
+		return usage(errors.New("-s needs the path of a checkpoint, found an empty one"), "")
+	case f.rewind && !from && !f.resume:
+		return usage(errors.New("--rewind says how to restore, and there is nothing to restore"), "give a checkpoint with -s PATH")
+	}
+	return nil
 }
 
 // buildProblem tells a missing input from a wrong flag: a permanent error is the job's failure.

@@ -30,7 +30,7 @@ func (p *program) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "verify PATH",
 		Short:             "Check every hash of a checkpoint",
-		Args:              cobra.ExactArgs(1),
+		Args:              p.onePath,
 		ValidArgsFunction: p.completeCheckpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v, err := p.verify(cmd, f, args[0])

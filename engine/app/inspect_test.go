@@ -1,0 +1,78 @@
+package app
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+func TestInspectAndVerify(t *testing.T) {
+	w := newWorld(t)
+	w.leaveBehind("endless", "--rate", "7")
+	path := w.keptPath()
+
+	for _, named := range []string{path, filepath.Dir(path), chk} {
+		w.expect(exitDone, "", "inspect", named)
+		for _, want := range []string{"of job endless", path, "--rate=7", "sources", "all"} {
+			if !strings.Contains(w.stdout.String(), want) {
+				t.Errorf("inspect %s lacks %q:\n%s", named, want, w.stdout)
+			}
+		}
+		w.expect(exitDone, "", "verify", named)
+		if !strings.Contains(w.stdout.String(), path+" is intact") {
+			t.Errorf("verify %s: %s", named, w.stdout)
+		}
+	}
+	w.expect(exitDone, "", "inspect", "--json", path)
+	var seen inspection
+	if err := json.Unmarshal([]byte(w.stdout.String()), &seen); err != nil || seen.Job != "endless" || len(seen.Splits) != 1 {
+		t.Errorf("inspect --json: %v, %+v", err, seen)
+	}
+
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(whole); at += len(whole)/20 + 1 {
+		bad := append([]byte{}, whole...)
+		bad[at] ^= 0x40
+		w.write(path, string(bad))
+		w.expect(exitCheckpoint, path, "verify", path)
+		w.expect(exitCheckpoint, path, "run", "-s", path, "endless")
+	}
+	w.expect(exitCheckpoint, "", "verify", "--json", path)
+	var found verification
+	if err := json.Unmarshal([]byte(w.stdout.String()), &found); err != nil || found.Intact || found.File != path || found.Offset == nil {
+		t.Errorf("verify --json: %v, %s", err, w.stdout)
+	}
+	w.write(path, string(whole[:len(whole)-1]))
+	w.expect(exitCheckpoint, "damaged", "inspect", path)
+}
+
+func TestInspectOperator(t *testing.T) {
+	info := inspectOperator(meta.Operator{UID: "op", Kind: "window", Watermark: 5e9,
+		States: []meta.State{{No: 0, Kind: meta.KindCell, Name: "acc"}, {No: 1, Kind: meta.KindIndex, Name: "ends"}},
+		Shards: []meta.Shard{
+			{Pages: 2, States: []meta.ShardState{{No: 0, Entries: 3}, {No: 1, Entries: 2, Earliest: 9e9}}},
+			{Pages: 1, States: []meta.ShardState{{No: 0, Entries: 4}, {No: 1, Entries: 1, Earliest: 7e9}}},
+			{Pages: 1, States: []meta.ShardState{{No: 1, Entries: 0, Earliest: 1e9}}},
+		}})
+	if info.Pages != 4 || info.Bytes != 4*meta.PageSize || info.States[0].Entries != 7 || info.States[0].Earliest != "" ||
+		info.States[1].Entries != 3 || info.States[1].Earliest != "1970-01-01T00:00:07Z" || info.Watermark != "1970-01-01T00:00:05Z" {
+		t.Errorf("%+v", info)
+	}
+}
+
+func TestJobFolder(t *testing.T) {
+	for in, want := range map[string]string{
+		"data/flights/chk-4/_metadata": "flights", "data/flights/chk-4": "flights", "data/flights/": "flights", "/": "job", ".": "job",
+	} {
+		if got := jobFolder(in); got != want {
+			t.Errorf("jobFolder(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
