@@ -1,0 +1,56 @@
+# Every gate and programme of the project. Plain make lists them.
+
+GO       ?= go
+FUZZTIME ?= 30s
+KILLS    ?= 20
+ROWS     ?= 200000
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the pagetide binary into this folder
+	$(GO) build -trimpath ./cmd/pagetide
+
+.PHONY: test
+test: ## run all tests
+	$(GO) test ./...
+
+.PHONY: race
+race: ## run the tests under the race detector, with state on the Go heap where it can see it
+	$(GO) test -race -tags heaparena ./meta ./mmapstate ./snapshotter/... ./engine/...
+
+.PHONY: lint
+lint: ## gofmt, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: cross
+cross: ## vet for every platform that is supported
+	GOOS=linux   GOARCH=arm64 $(GO) vet ./...
+	GOOS=darwin  GOARCH=arm64 $(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+
+.PHONY: torture
+torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 and 2, and compare its output
+	PAGETIDE_KILLS=$(KILLS) PAGETIDE_ROWS=$(ROWS) $(GO) test -count=1 -run TestKilledAndResumed -v -timeout 60m ./cmd/pagetide
+
+.PHONY: mutants
+mutants: ## delete each sync and hash check in turn; every one must make a test fail
+	$(GO) run ./snapshotter/testdata/mutate.go
+
+.PHONY: bench
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@for t in $$($(GO) test -list '^Fuzz' ./fuzz | grep ^Fuzz); do \
+		echo "== $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./fuzz || exit 1; done
+
+.PHONY: ci
+ci: ## everything that a change must pass
+	bash .ci/run
