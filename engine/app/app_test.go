@@ -41,6 +41,9 @@ type world struct {
 	t       *testing.T
 	signals chan os.Signal
 	live    bool
+	ctx     context.Context
+	entered chan struct{} // job "stuck" has begun to be stuck
+	stuck   chan struct{} // and ends when this is closed
 
 	stdout, stderr *buffer
 	seen           []int // records that reached the sink of job "count"
@@ -49,7 +52,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Chdir(t.TempDir())
-	return &world{t: t, signals: make(chan os.Signal, 2)}
+	return &world{t: t, ctx: t.Context(), signals: make(chan os.Signal, 2)}
 }
 
 func (w *world) write(name, text string) {
@@ -149,7 +152,25 @@ func (w *world) jobs() []Job {
 		}},
 		{Name: "endless", About: "never ends", New: func(args *flag.FlagSet) Build {
 			args.Int("rate", 0, "records per second")
-			return graph(endless{}, nil)
+			return func(job *engine.Job) error {
+				nothing := func(context.Context, []int) error { return nil }
+				engine.To(engine.From(job, "in", endless{}), "out", engine.SinkFunc(nothing))
+				return nil
+			}
+		}},
+		{Name: "stuck", About: "does not return", New: func(*flag.FlagSet) Build {
+			return func(job *engine.Job) error {
+				stuck := func(context.Context, []int) error {
+					select {
+					case w.entered <- struct{}{}:
+					case <-w.stuck:
+					}
+					<-w.stuck
+					return nil
+				}
+				engine.To(engine.From(job, "in", engine.Source[int](endless{})), "out", engine.SinkFunc(stuck))
+				return nil
+			}
 		}},
 		{Name: "broken", About: "fails", New: func(*flag.FlagSet) Build {
 			return graph(engine.SliceSource(1), engine.Permanent(errors.New("the sink is broken")))
@@ -175,26 +196,15 @@ const chk = "pagetide-data/endless"
 // leaveBehind crashes a run of the endless job, so that it leaves checkpoints.
 func (w *world) leaveBehind(args ...string) {
 	w.t.Helper()
-	if code := w.during(func() { w.signals <- os.Interrupt; w.signals <- os.Interrupt }, args...); code != exitCancelled {
+	ctx, crash := context.WithCancel(w.t.Context())
+	w.ctx = ctx
+	if code := w.during(crash, args...); code != exitFailed {
 		w.t.Fatalf("exit %d:\n%s", code, w.stderr)
 	}
+	w.ctx = w.t.Context()
 	if !strings.Contains(w.lastLine(), "is kept; resume with: pagetide run") {
 		w.t.Fatalf("last line %q", w.lastLine())
 	}
-	w.release()
-}
-
-// release waits until the run that was left has let go of its directory: it lives on in this process.
-func (w *world) release() {
-	w.t.Helper()
-	s := &session{dir: chk}
-	for range 500 {
-		if s.orLocked(nil) == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	w.t.Fatal("the directory stays locked")
 }
 
 // during runs a command line of the endless job and calls do once it is under way.
@@ -204,7 +214,7 @@ func (w *world) during(do func(), args ...string) int {
 	stdout, stderr := w.stdout, w.stderr
 	p := program{name: defaultName, jobs: w.jobs(), stdout: stdout, stderr: stderr, signals: w.signals,
 		terminal: func() (int, bool) { return 120, w.live }}
-	go func() { done <- p.main(w.t.Context(), append([]string{"run", "--json"}, args...)) }()
+	go func() { done <- p.main(w.ctx, append([]string{"run", "--json"}, args...)) }()
 	for !strings.Contains(stdout.String(), `"event":"checkpoint"`) && !strings.Contains(stdout.String(), `"event":"restored"`) {
 		select {
 		case code := <-done:
@@ -261,6 +271,23 @@ func TestSignals(t *testing.T) {
 		if code != tt.code || kept != tt.kept {
 			t.Errorf("%s: exit %d, want %d; kept %v, want %v:\n%s", tt.name, code, tt.code, kept, tt.kept, w.stderr)
 		}
+	}
+}
+
+// The second signal does not wait for a task that does not return, and leaves the checkpoint where it is.
+func TestSecondSignal(t *testing.T) {
+	w := newWorld(t)
+	w.entered, w.stuck = make(chan struct{}), make(chan struct{})
+	code := w.during(func() { <-w.entered; w.signals <- os.Interrupt; w.signals <- os.Interrupt }, "stuck")
+	if code != exitCancelled || !strings.Contains(w.lastLine(), "left at once; checkpoint 1 is kept; resume with: pagetide run -s pagetide-data/stuck/chk-1/_metadata stuck") {
+		t.Errorf("exit %d:\n%s", code, w.stderr)
+	}
+	if _, err := os.Stat("pagetide-data/stuck/chk-1/_metadata"); err != nil {
+		t.Error(err)
+	}
+	close(w.stuck)
+	for (&session{dir: "pagetide-data/stuck"}).orLocked(nil) != nil { // the run that was left lives on in this process
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -15,6 +15,9 @@ func (s *session) close(r *engine.Running) error {
 	code := exitCode(out.State)
 	if out.State == engine.Failed || out.State == engine.Crashed {
 		found = s.failed(out.Err)
+		if out.State == engine.Crashed {
+			found.err = fmt.Errorf("left in the middle, as by a crash: %w", out.Err)
+		}
 		code = found.code
 		found.print(s.screen)
 	} else if out.Err != nil && out.State != engine.Cancelled {

@@ -111,11 +111,20 @@ func (s *session) watch(ctx context.Context, r *engine.Running) (leave bool) {
 			s.screen.tick(now, r.Stats())
 		case sig := <-s.p.signals:
 			if ending {
-				return true
+				return !over(r)
 			}
 			ending = true
 			s.end(ctx, r, sig)
 		}
+	}
+}
+
+func over(r *engine.Running) bool {
+	select {
+	case <-r.Done():
+		return true
+	default:
+		return false
 	}
 }
 
@@ -134,12 +143,19 @@ func (s *session) end(ctx context.Context, r *engine.Running, sig os.Signal) {
 	go r.Cancel() // its error is the outcome's
 }
 
-// leave ends like a crash: nothing is tidied, so nothing can be lost.
+// leave ends like a crash: nothing more is tidied. A cancelled job may have begun to delete its checkpoints, though.
 func (s *session) leave(r *engine.Running) error {
 	s.screen.clear()
-	if c, ok := r.Latest(); ok {
-		s.screen.say("left at once; checkpoint %d is kept; resume with: %s", c.ID, s.command("-s", c.Path))
+	c, ok := r.Latest()
+	if ok {
+		_, err := os.Stat(c.Path)
+		ok = err == nil
 	}
+	if !ok {
+		s.screen.say("left at once, while the checkpoints of the cancelled job were being deleted")
+		return ended(exitCancelled)
+	}
+	s.screen.say("left at once; checkpoint %d is kept; resume with: %s", c.ID, s.command("-s", c.Path))
 	return ended(exitCancelled)
 }
 
