@@ -278,7 +278,16 @@ func TestSignals(t *testing.T) {
 func TestSecondSignal(t *testing.T) {
 	w := newWorld(t)
 	w.entered, w.stuck = make(chan struct{}), make(chan struct{})
-	code := w.during(func() { <-w.entered; w.signals <- os.Interrupt; w.signals <- os.Interrupt }, "stuck")
+	code := w.during(func() {
+		<-w.entered
+		w.signals <- os.Interrupt
+		w.signals <- os.Interrupt // an echo
+		for !strings.Contains(w.stderr.String(), "cancelling") {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(2 * echo)
+		w.signals <- os.Interrupt
+	}, "stuck")
 	if code != exitCancelled || !strings.Contains(w.lastLine(), "left at once; checkpoint 1 is kept; resume with: pagetide run -s pagetide-data/stuck/chk-1/_metadata stuck") {
 		t.Errorf("exit %d:\n%s", code, w.stderr)
 	}

@@ -95,9 +95,28 @@ func table(b *strings.Builder, head []string, rows [][]string) {
 		fmt.Fprintf(w, "  %s\n", strings.Join(head, "\t"))
 	}
 	for _, row := range rows {
-		fmt.Fprintf(w, "  %s\n", strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = clip(cell, head != nil)
+		}
+		fmt.Fprintf(w, "  %s\n", strings.Join(cells, "\t"))
 	}
 	w.Flush()
+}
+
+// clip shortens a cell of a table that has columns beside it, and keeps control characters off the terminal.
+func clip(cell string, narrow bool) string {
+	const longest = 60
+	cell = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, cell)
+	if runes := []rune(cell); narrow && len(runes) > longest {
+		return string(runes[:longest-3]) + "..."
+	}
+	return cell
 }
 
 func orDash(s string) string {

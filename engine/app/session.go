@@ -98,11 +98,15 @@ func text(err error) string {
 	return err.Error()
 }
 
+// echo is how soon after the first a signal is taken for the same one: timeout(1) and shells send theirs to the process
+// and to its group.
+const echo = 50 * time.Millisecond
+
 // watch returns when the job has ended, or at the second signal, with true.
 func (s *session) watch(ctx context.Context, r *engine.Running) (leave bool) {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	ending := false
+	var asked time.Time // to end
 	for {
 		select {
 		case <-r.Done():
@@ -110,11 +114,13 @@ func (s *session) watch(ctx context.Context, r *engine.Running) (leave bool) {
 		case now := <-ticker.C:
 			s.screen.tick(now, r.Stats())
 		case sig := <-s.p.signals:
-			if ending {
+			switch {
+			case asked.IsZero():
+				asked = time.Now()
+				s.end(ctx, r, sig)
+			case time.Since(asked) > echo:
 				return !over(r)
 			}
-			ending = true
-			s.end(ctx, r, sig)
 		}
 	}
 }
