@@ -1,0 +1,39 @@
+package file
+
+// Option changes how a source reads.
+type Option func(*config)
+
+type config struct {
+	onError ErrorPolicy
+	rate    int // rows per second; 0: no limit
+	maxRow  int // bytes
+}
+
+// defaultMaxRow bounds what one row may take of the memory.
+const defaultMaxRow = 16 << 20
+
+func newConfig(o []Option) config {
+	c := config{maxRow: defaultMaxRow}
+	for _, set := range o {
+		set(&c)
+	}
+	return c
+}
+
+// ErrorPolicy says what becomes of malformed rows.
+type ErrorPolicy int
+
+// The policies. Their names as text are "fail" and "skip".
+const (
+	Fail ErrorPolicy = 0 // the job ends with a RowError
+	Skip ErrorPolicy = 1 // the row is left out and counted
+)
+
+// OnError sets what becomes of malformed rows; the default is Fail.
+func OnError(p ErrorPolicy) Option { return func(c *config) { c.onError = p } }
+
+// Rate limits how many rows are read per second, evenly. Zero, the default, or less is no limit.
+func Rate(perSecond int) Option { return func(c *config) { c.rate = perSecond } }
+
+// MaxRow sets how many bytes a row may have, 16 MiB by default. A longer one is malformed.
+func MaxRow(bytes int) Option { return func(c *config) { c.maxRow = max(bytes, 1) } }
