@@ -74,19 +74,19 @@ func (s *session) resume(out engine.Outcome) string { return s.command("-s", out
 func (s *session) fate(out engine.Outcome) string {
 	switch {
 	case !out.Kept:
-		return fmt.Sprintf("checkpoints deleted: the job was %s", pastTense(out.State))
+		return fmt.Sprintf("checkpoints deleted: the job %s", ending(out.State))
 	case out.Checkpoint.Path == "":
 		return "no checkpoint is left on disk"
 	}
 	return fmt.Sprintf("checkpoint %d is kept; resume with: %s", out.Checkpoint.ID, s.resume(out))
 }
 
-func pastTense(state engine.State) string {
+func ending(state engine.State) string {
 	switch state {
 	case engine.Finished:
-		return "finished, its results are committed"
+		return "has finished and its results are committed"
 	case engine.Cancelled:
-		return "cancelled (--retain keeps them)"
+		return "was cancelled; --retain would keep them"
 	}
-	return string(state)
+	return "has " + string(state)
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -12,7 +13,8 @@ import (
 
 func (p *program) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           strings.Fields(p.name)[0],
+		Use:           baseName(p.name), // completion scripts make function names of it
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: p.name},
 		Short:         "Stateful stream processing that resumes from a checkpoint's metadata path",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -31,6 +33,14 @@ func (p *program) rootCommand() *cobra.Command {
 		return usage(err, p.name+" "+cmd.Name()+" --help")
 	})
 	return root
+}
+
+func baseName(name string) string {
+	words := strings.Fields(filepath.Base(strings.Trim(name, "'")))
+	if len(words) == 0 {
+		return defaultName
+	}
+	return words[0]
 }
 
 func commandNames(root *cobra.Command) []string {

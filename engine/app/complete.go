@@ -32,7 +32,10 @@ func (p *program) completeJob(_ *cobra.Command, args []string, typed string) ([]
 	var found []string
 	for _, j := range p.jobs {
 		if j.Name == args[0] && strings.HasPrefix(typed, "-") {
-			newJobFlags(j).set.VisitAll(func(f *flag.Flag) { found = append(found, "--"+f.Name+"\t"+f.Usage) })
+			newJobFlags(j).set.VisitAll(func(f *flag.Flag) {
+				_, meaning := flag.UnquoteUsage(f)
+				found = append(found, "--"+f.Name+"\t"+meaning)
+			})
 			return found, cobra.ShellCompDirectiveNoFileComp
 		}
 	}

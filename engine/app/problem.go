@@ -95,6 +95,8 @@ func (s *session) aboutCheckpoint(err error) *problem {
 	switch {
 	case errors.Is(err, meta.ErrLocked):
 		return &problem{exitLocked, err, "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"}
+	case errors.Is(err, meta.ErrExists) && engine.IsPermanent(err): // said by a sink
+		return &problem{exitRefused, err, "resume the run that it belongs to, or choose another place"}
 	case errors.Is(err, meta.ErrExists):
 		return &problem{exitRefused, err, fmt.Sprintf("%s continues it; --fresh instead of --resume discards it", s.command("--resume"))}
 	case errors.Is(err, meta.ErrNotNewest):
