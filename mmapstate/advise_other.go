@@ -1,0 +1,6 @@
+//go:build !linux && !heaparena
+
+package mmapstate
+
+func adviseHuge([]byte)   {}
+func adviseUnused([]byte) {}

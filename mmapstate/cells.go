@@ -1,0 +1,115 @@
+package mmapstate
+
+import (
+	"fmt"
+	"iter"
+	"unsafe"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// Cells is a state of keys with flat values that are updated in place. [CellMap] is its typed form.
+type Cells struct {
+	store *Store
+	table *table
+}
+
+// Cells declares a state of flat values of the given size. The fingerprint tells the value's type; see [Flat]. Errors
+// wrap meta.ErrIncompatible when the checkpoint has the name with another kind or type.
+func (s *Store) Cells(name string, key KeyShape, size int, typeFingerprint string) (*Cells, error) {
+	if size < 0 || size > maxInline {
+		return nil, fmt.Errorf("state %q: a value of %d bytes does not fit in place, at most %d do: use a codec state for larger values", name, size, maxInline)
+	}
+	t, err := s.declareTable(meta.KindCell, name, key, size, typeFingerprint)
+	if err != nil {
+		return nil, err
+	}
+	return &Cells{store: s, table: t}, nil
+}
+
+// declareTable declares a state that is kept in hash tables.
+func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, size int, typeFingerprint string) (*table, error) {
+	if key.Fixed < 0 || key.Fixed > maxInline {
+		return nil, fmt.Errorf("state %q: keys of %d bytes do not fit in place, at most %d do", name, key.Fixed, maxInline)
+	}
+	no, err := s.declare(kind, name, key, typeFingerprint)
+	if err != nil {
+		return nil, err
+	}
+	t := newTable(s, no, key, size, kind == meta.KindBytes)
+	s.tables[no] = t
+	return t, nil
+}
+
+// Ref gives the value of a key for reading and writing, a zero one if the key had none. All lines of the value are
+// marked: it may be written until this state gains or loses an entry, or the store freezes.
+func (c *Cells) Ref(k Key) unsafe.Pointer {
+	sh := c.store.shard(k.Group)
+	p, off, ok := c.table.find(sh, k)
+	if !ok {
+		p, off = c.table.insert(sh, k)
+	}
+	off += c.table.value
+	if c.table.size > 0 {
+		sh.touch(p, lineBits(off, c.table.size))
+	}
+	return ptrAt(sh.page(p), off)
+}
+
+// Peek gives the value of a key for reading only, nil if it has none. It marks nothing: a write through it is lost. It
+// is valid as long as a Ref.
+func (c *Cells) Peek(k Key) unsafe.Pointer {
+	sh := c.store.shard(k.Group)
+	p, off, ok := c.table.find(sh, k)
+	if !ok {
+		return nil
+	}
+	return ptrAt(sh.page(p), off+c.table.value)
+}
+
+// Delete removes a key and tells whether it was there.
+func (c *Cells) Delete(k Key) bool { return c.table.delete(c.store.shard(k.Group), k) }
+
+// Len counts the entries.
+func (c *Cells) Len() int { return c.store.entries(c.table.no) }
+
+// All gives every key, in no order, with its value for reading. Key bytes and value are valid for one step; the state
+// must not gain or lose entries meanwhile.
+func (c *Cells) All() iter.Seq2[Key, unsafe.Pointer] {
+	return func(yield func(Key, unsafe.Pointer) bool) {
+		var buf []byte
+		c.table.all(&buf, func(k Key, pg *page, off uint32) bool { return yield(k, ptrAt(pg, off+c.table.value)) })
+	}
+}
+
+// all walks every entry of a table in all shards; the key's bytes lie in buf.
+func (t *table) all(buf *[]byte, f func(k Key, pg *page, off uint32) bool) {
+	s := t.store
+	for i := range s.shards {
+		sh := s.look(i)
+		more := t.walk(sh, func(pg *page, off uint32) bool {
+			*buf = t.keyAt(sh, pg, off, (*buf)[:0])
+			return f(Key{Hash: t.slotHash(pg, off), Group: sh.id.Group(), Bytes: *buf}, pg, off)
+		})
+		if !more {
+			return
+		}
+	}
+}
+
+// keyAt appends the bytes of a slot's key.
+func (t *table) keyAt(sh *shard, pg *page, off uint32, buf []byte) []byte {
+	if t.key.Fixed == 0 {
+		return sh.refBytes(pg, off+8, t.no, buf)
+	}
+	return append(buf, bytesOf(ptrAt(pg, off), t.key.Fixed)...)
+}
+
+// entries counts a state's entries in all shards.
+func (s *Store) entries(no uint16) int {
+	n := uint64(0)
+	for i := range s.shards {
+		n += s.look(i).heads[no].entries
+	}
+	return int(n)
+}

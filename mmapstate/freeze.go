@@ -1,0 +1,199 @@
+package mmapstate
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// Freeze is the barrier: the state as it is now becomes a cut. It costs the same for any size of state; shards notice
+// when they are next looked up or gathered.
+//
+// The cut must be given to a writer, else the owner will wait for it when the saved lines reach their limit, at the
+// next Freeze, and in Wait. If a cut is still open, Freeze gathers what is left of it and waits for its verdict first,
+// whatever that is. An error means that the store is closed or poisoned.
+func (s *Store) Freeze() (meta.Cut, error) {
+	if s.cut != nil {
+		_ = s.cut.Wait(context.Background()) // an abort is the writer's to report; what was frozen is dirty again
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.cut = s.newCut()
+	s.epoch++
+	return s.cut, nil
+}
+
+func (s *Store) newCut() *cut {
+	c := &cut{
+		store:   s,
+		whole:   s.wantWhole || s.base == meta.Base{},
+		limit:   s.savedLimit(),
+		base:    s.base,
+		states:  s.states[:len(s.states):len(s.states)],
+		toOwner: make(chan struct{}, 1),
+		toDrain: make(chan struct{}, 1),
+	}
+	if c.whole {
+		c.base = meta.Base{} // a difference to nothing
+	}
+	return c
+}
+
+func (s *Store) savedLimit() int64 {
+	if s.opt.SavedLimit > 0 {
+		return s.opt.SavedLimit
+	}
+	return max(minSavedLimit, s.pageCount*pageSize/4)
+}
+
+// Cut gives the open cut, nil if there is none or its verdict has been taken in.
+func (s *Store) Cut() meta.Cut {
+	if s.cut == nil {
+		return nil
+	}
+	return s.cut
+}
+
+// Gather saves frozen pages of the open cut until the budget is used up, all is saved, or the limit of saved bytes is
+// reached; it never waits. Between batches of work about 20 microseconds are a good budget, more when idle.
+func (s *Store) Gather(budget time.Duration) {
+	c := s.cut
+	if c == nil || c.complete || s.err != nil {
+		return
+	}
+	const few = 8 // pages between looks at the clock: about two microseconds
+	for start := time.Now(); ; {
+		if c.over.Load() || c.full() || c.step(few, false) || time.Since(start) >= budget {
+			return
+		}
+	}
+}
+
+// Settle takes the verdict of the open cut in if there is one, without waiting. It is done when no cut is open; err is
+// what ended the cut that was just taken in.
+func (s *Store) Settle() (done bool, err error) {
+	c := s.cut
+	if c == nil {
+		return true, s.err
+	}
+	v, ok := c.outcome()
+	if !ok {
+		return false, nil
+	}
+	s.takeIn(c, v)
+	return true, v.Err
+}
+
+// Wait is for the owner. When ctx ends first, the cut is aborted: a verdict that arrives later is not believed, which
+// is safe, because everything that was frozen is then dirty relative to the older base.
+func (c *cut) Wait(ctx context.Context) (err error) {
+	s := c.store
+	if s.cut != c {
+		return c.result
+	}
+	defer catch(&err)
+	c.until = ctx.Done()
+	defer func() { c.until = nil }()
+	for !c.over.Load() && ctx.Err() == nil && !c.step(1024, true) {
+	}
+	v, ok := c.outcome()
+	for !ok && ctx.Err() == nil {
+		select {
+		case <-c.toOwner:
+		case <-ctx.Done():
+		}
+		v, ok = c.outcome()
+	}
+	if !ok {
+		v = c.giveUp(fmt.Errorf("%w: %w", meta.ErrAborted, context.Cause(ctx)))
+	}
+	s.takeIn(c, v)
+	return v.Err
+}
+
+// takeIn ends the open cut. On commit there is nothing to do now: the leftovers of the frozen set are cleared when
+// their shard next catches up.
+func (s *Store) takeIn(c *cut, v meta.Verdict) {
+	s.cut, c.result = nil, v.Err
+	if v.Err == nil {
+		s.base, s.wantWhole = v.Base, v.Whole
+		return
+	}
+	s.wantWhole = s.wantWhole || v.Whole // a wish outlives the cut that failed to grant it
+	for i := range s.shards {
+		s.shards[i].thaw()
+	}
+}
+
+// step gathers a few pages and tells whether all are gathered. At the limit of saved bytes it waits or gives up.
+func (c *cut) step(few int, wait bool) bool {
+	if c.complete {
+		return true
+	}
+	for ; c.shard < len(c.store.shards); c.shard, c.page = c.shard+1, 0 {
+		sh := c.store.look(c.shard)
+		for {
+			p, ok := sh.nextFrozen(c.page)
+			if !ok {
+				break
+			}
+			if few--; few < 0 || !wait && c.full() {
+				c.page = p
+				return false
+			}
+			sh.at(p) // rule: absent-pages-are-carried
+			sh.save(p)
+			if !sh.isGathered(p) { // the cut is over, or the wait for room was cut short
+				c.page = p
+				return false
+			}
+			c.page = p + 1
+		}
+		few--
+	}
+	c.finish()
+	return true
+}
+
+// nextFrozen finds the first page from p on that is frozen and not gathered, skipping clean stretches.
+func (sh *shard) nextFrozen(p uint32) (uint32, bool) {
+	for p < sh.pages {
+		w := sh.frozenSummary[p>>12] >> (p >> 6 & 63)
+		if w == 0 {
+			p = (p>>12 + 1) << 12
+			continue
+		}
+		if skip := uint32(bits.TrailingZeros64(w)); skip > 0 {
+			p = (p>>6 + skip) << 6
+			continue
+		}
+		for end := min((p>>6+1)<<6, sh.pages); p < end; p++ {
+			if sh.frozen[p] != 0 && !sh.isGathered(p) {
+				return p, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// describe notes what a shard is at the barrier: it runs before the first access after it.
+func (c *cut) describe(sh *shard) {
+	if sh.pages == 0 {
+		return
+	}
+	info := meta.Shard{ID: sh.id, Pages: sh.pages}
+	for no := range sh.heads {
+		if h := &sh.heads[no]; h.entries > 0 {
+			st := meta.ShardState{No: uint16(no), Entries: h.entries}
+			if c.store.states[no].Kind == meta.KindIndex {
+				st.Earliest = h.earliest
+			}
+			info.States = append(info.States, st)
+		}
+	}
+	c.infos = append(c.infos, info)
+}

@@ -1,0 +1,114 @@
+package mmapstate
+
+import (
+	"math/bits"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// The guard. For each page, at any time:
+//
+//	mask      lines written since the last freeze
+//	frozen    lines of the open cut; kept, gathered or not, until its verdict
+//	gathered  the frozen lines are saved (or nobody will want them)
+//
+// After a freeze all masks are empty, so the first write to a line is exactly the write that must first save the page.
+
+// noEpoch is the epoch of a store that must not be used.
+const noEpoch = ^uint64(0)
+
+// touch marks lines that are about to be written. Every write in the package comes through here; the page is resident.
+func (sh *shard) touch(p uint32, lines meta.LineMask) {
+	if sh.mask[p]&lines != lines { // rule: all-lines-of-a-value
+		sh.firstTouch(p, lines)
+	}
+}
+
+// firstTouch is the slow branch of touch: it alone knows that cuts exist.
+//
+//go:noinline
+func (sh *shard) firstTouch(p uint32, lines meta.LineMask) {
+	if sh.frozen[p] != 0 && !sh.isGathered(p) {
+		sh.save(p) // rule: gather-before-write
+	}
+	sh.mask[p] |= lines
+	sh.summary[p>>12] |= 1 << (p >> 6 & 63) // rule: summary
+}
+
+func (sh *shard) isGathered(p uint32) bool { return sh.gathered[p>>6]>>(p&63)&1 != 0 }
+func (sh *shard) setGathered(p uint32)     { sh.gathered[p>>6] |= 1 << (p & 63) }
+
+// save copies the frozen lines of a resident page to the open cut. Pages of an aborted cut are not worth saving: their
+// frozen bits go back to the mask when the verdict is taken in.
+func (sh *shard) save(p uint32) {
+	c := sh.store.cut
+	if c == nil || !c.room() {
+		return
+	}
+	c.add(sh.id, p, sh.frozen[p], sh.page(p))
+	sh.setGathered(p)
+}
+
+// catchUp brings a shard to the store's epoch: it swaps mask and frozen. It runs at the first lookup after a freeze, so
+// before the shard's first write, and what it records is as of the barrier.
+//
+//go:noinline
+func (s *Store) catchUp(sh *shard) {
+	if s.err != nil {
+		panic(&Failure{Err: s.err})
+	}
+	sh.clearFrozen() // rule: clear-committed
+	sh.mask, sh.frozen = sh.frozen, sh.mask
+	sh.summary, sh.frozenSummary = sh.frozenSummary, sh.summary
+	if s.cut.whole {
+		sh.freezeAll() // rule: whole-is-all-lines
+	}
+	sh.epoch = s.epoch
+	s.cut.describe(sh)
+}
+
+// clearFrozen empties the frozen set of the previous cut, whose verdict has been taken in.
+func (sh *shard) clearFrozen() {
+	for i, word := range sh.frozenSummary {
+		for ; word != 0; word &= word - 1 {
+			first := i<<12 + bits.TrailingZeros64(word)<<6
+			clear(sh.frozen[first:min(first+64, len(sh.frozen))])
+			sh.gathered[first>>6] = 0
+		}
+		sh.frozenSummary[i] = 0
+	}
+}
+
+// freezeAll freezes every line of every page, absent ones too: they are loaded when gathered.
+func (sh *shard) freezeAll() {
+	for p := range sh.pages {
+		sh.frozen[p] = meta.AllLines
+		sh.frozenSummary[p>>12] |= 1 << (p >> 6 & 63)
+	}
+}
+
+// thaw takes an abort in: what was frozen, gathered or not, is dirty again.
+func (sh *shard) thaw() {
+	if sh.epoch != sh.store.epoch { // rule: unswapped-keeps-mask
+		sh.epoch = sh.store.epoch
+		return
+	}
+	for i, word := range sh.frozenSummary {
+		for w := word; w != 0; w &= w - 1 {
+			first := i<<12 + bits.TrailingZeros64(w)<<6
+			for p := first; p < min(first+64, len(sh.frozen)); p++ {
+				sh.mask[p] |= sh.frozen[p] // rule: abort-merges
+			}
+		}
+		sh.summary[i] |= word // rule: abort-merges-summary
+	}
+	sh.clearFrozen() // rule: abort-clears
+}
+
+// clean tells whether a page is unchanged since the last committed checkpoint.
+func (sh *shard) clean(p uint32) bool {
+	if sh.mask[p] != 0 { // rule: dirty-stays
+		return false
+	}
+	return sh.store.cut == nil || sh.frozen[p] == 0 // rule: in-flight-stays
+}

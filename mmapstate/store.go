@@ -1,0 +1,204 @@
+package mmapstate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// Store holds the state of one operator for a range of key groups. It belongs to one goroutine.
+type Store struct {
+	epoch  uint64
+	first  int // key group of shards[0]
+	shards []shard
+
+	opt       Options
+	states    []meta.State // by number
+	tables    []*table     // by number; nil for an index and for what was not declared
+	declared  []bool       // by number
+	regions   regions
+	loader    meta.Loader
+	base      meta.Base // the last committed checkpoint
+	wantWhole bool      // the next cut carries every page
+	cut       *cut      // open, or nil
+	err       error     // closed or poisoned
+	waited    time.Duration
+	pageCount int64
+	loadWords []uint64
+	scratch   []page // one, for rebuilding buckets
+}
+
+// New makes an empty store. It panics if the options contradict themselves, which is a mistake in the program.
+func New(opt Options) *Store {
+	opt = opt.withDefaults()
+	if err := opt.validate(); err != nil {
+		panic("mmapstate: " + err.Error())
+	}
+	for opt.HashSeed == 0 {
+		opt.HashSeed = rand.Uint64()
+	}
+	return newStore(opt)
+}
+
+func newStore(opt Options) *Store {
+	s := &Store{opt: opt, first: int(opt.From), shards: make([]shard, int(opt.To-opt.From)), scratch: make([]page, 1)}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.store, sh.allResident, sh.opened = s, true, true
+		sh.id = meta.MakeShardID(opt.Operator, opt.From+meta.KeyGroup(i))
+	}
+	return s
+}
+
+// Open makes a store from a checkpoint, which the loader must be able to read until all of it is resident. The hash
+// seed and the number of key groups are the checkpoint's. Errors wrap meta.ErrIncompatible when the checkpoint has
+// another hash or another number of key groups than asked for, and meta.ErrDamaged when it is.
+func Open(opt Options, from meta.Loader) (_ *Store, err error) {
+	name, seed, groups := from.Hash()
+	switch {
+	case name != HashName:
+		return nil, fmt.Errorf("key hash: checkpoint has %q, this release has %q: %w", name, HashName, meta.ErrIncompatible)
+	case opt.KeyGroups != 0 && opt.KeyGroups != groups:
+		return nil, fmt.Errorf("key groups: checkpoint has %d, asked for %d: %w", groups, opt.KeyGroups, meta.ErrIncompatible)
+	}
+	opt.KeyGroups, opt.HashSeed = groups, seed
+	opt = opt.withDefaults()
+	if err := opt.validate(); err != nil {
+		return nil, err
+	}
+	s := newStore(opt)
+	s.loader, s.base = from, from.Base()
+	if err := s.adopt(from); err != nil {
+		return nil, err
+	}
+	if opt.Lazy {
+		return s, nil
+	}
+	if err := s.loadEverything(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// adopt takes over what the checkpoint says about states and shards. No page is read.
+func (s *Store) adopt(from meta.Loader) error {
+	if err := s.adoptStates(from.States(s.opt.Operator)); err != nil {
+		return err
+	}
+	for _, info := range from.Shards(s.opt.Operator) {
+		i := int(info.ID.Group()) - s.first
+		if info.ID.Operator() != s.opt.Operator || i < 0 || i >= len(s.shards) {
+			continue
+		}
+		sh := &s.shards[i]
+		if info.Pages == 0 || info.Pages > maxPages || sh.pages != 0 {
+			return sh.damage(0, fmt.Sprintf("shard of %d pages", info.Pages))
+		}
+		for _, st := range info.States {
+			if int(st.No) >= len(s.states) {
+				return sh.damage(0, fmt.Sprintf("state number %d of %d", st.No, len(s.states)))
+			}
+			sh.heads[st.No].entries, sh.heads[st.No].earliest = st.Entries, st.Earliest
+		}
+		sh.growGuard(info.Pages)
+		sh.pages, sh.allResident, sh.opened = info.Pages, false, false
+		s.pageCount += int64(info.Pages)
+	}
+	return nil
+}
+
+func (s *Store) loadEverything() (err error) {
+	defer catch(&err)
+	for i := range s.shards {
+		if sh := &s.shards[i]; sh.pages > 0 {
+			sh.loadAll()
+			sh.open()
+		}
+	}
+	return nil
+}
+
+// Close gives all memory back and aborts an open cut. Every reference into the store's pages is invalid afterwards, and
+// every use of the store fails with ErrClosed. A second Close does nothing.
+func (s *Store) Close() error {
+	if s.err == ErrClosed {
+		return nil
+	}
+	s.err = nil // closing ends a poisoned store too
+	s.poison(ErrClosed)
+	for i := range s.shards {
+		s.shards[i] = shard{store: s, epoch: noEpoch - 1}
+	}
+	return s.regions.close()
+}
+
+// Base is the committed checkpoint that the next cut will build on.
+func (s *Store) Base() meta.Base { return s.base }
+
+// HashSeed is the seed of the key hash.
+func (s *Store) HashSeed() uint64 { return s.opt.HashSeed }
+
+// KeyGroups is the number of key groups of the job.
+func (s *Store) KeyGroups() int { return s.opt.KeyGroups }
+
+// Err is why the store cannot be used any more: ErrClosed, or the first failure. It is nil for a sound store.
+func (s *Store) Err() error { return s.err }
+
+// shard finds the shard of a key group, up to date with the store's epoch.
+func (s *Store) shard(g meta.KeyGroup) *shard { return s.look(int(g) - s.first) }
+
+func (s *Store) look(i int) *shard {
+	sh := &s.shards[i]
+	if sh.epoch != s.epoch {
+		s.catchUp(sh) // rule: swap-before-access
+	}
+	return sh
+}
+
+// open reads the roots of all states from page 0, once.
+func (sh *shard) open() {
+	pg := sh.at(0)
+	if pg.kind() != pageShard {
+		sh.damaged(0, "kind %d where the shard's header belongs", pg.kind())
+	}
+	for no := range sh.heads {
+		h := &sh.heads[no]
+		h.root = load32(pg, offRoots+4*uint32(no))
+		if (h.root == 0) != (h.entries == 0) || h.root >= sh.pages {
+			sh.damaged(0, "state %d with %d entries has its root at page %d", no, h.entries, h.root)
+		}
+	}
+	sh.opened = true
+}
+
+// Stats counts what a store holds.
+type Stats struct {
+	Pages    int64         // pages that exist
+	Resident int64         // pages in memory
+	Entries  int64         // of all states
+	Bytes    int64         // Pages in bytes
+	Mapped   int64         // bytes of mapped regions
+	Waited   time.Duration // how long the owner waited because saved lines were at their limit
+}
+
+// Stats counts. It walks the shards and their page groups: do not call it per record.
+func (s *Store) Stats() Stats {
+	st := Stats{Mapped: s.regions.mapped(), Waited: s.waited}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		st.Pages += int64(sh.pages)
+		for g := range (sh.pages + groupPages - 1) / groupPages {
+			if !sh.isAbsent(g) {
+				st.Resident += int64(min(groupPages, sh.pages-g*groupPages))
+			}
+		}
+		for no := range sh.heads {
+			st.Entries += int64(sh.heads[no].entries)
+		}
+	}
+	st.Bytes = st.Pages * pageSize
+	return st
+}

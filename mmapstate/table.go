@@ -1,0 +1,263 @@
+package mmapstate
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// table is the layout of one state's hash table, the same in every shard. A shard's table is an extendible hash: a
+// directory, indexed by the low bits of the hash, names buckets of one page each.
+//
+//	bucket: header 16 │ group │ group │ ...         group: control bytes 8 │ slot │ slot │ ... (up to 8)
+//	slot:   key, padded to 8 │ value, padded to 8   a key of varying length: hash u64 │ reference to its bytes 16
+//
+// Control bytes stand beside their slots, so that finding a small entry reads one or two lines. A control byte is
+// 0x80|tag for an entry, else one of the lane* constants.
+type table struct {
+	store  *Store
+	key    KeyShape
+	no     uint16
+	blob   bool   // the value is a reference to bytes
+	value  uint32 // offset of the value in a slot
+	size   uint32 // bytes of the value
+	slot   uint32 // bytes of a slot
+	lanes  uint32 // slots in a group
+	groups uint32
+	stride uint32 // bytes of a group
+	end    uint32 // offset behind the last group
+}
+
+// Control bytes of lanes without an entry.
+const (
+	laneEmpty   = 0 // ends a probe
+	laneDeleted = 1 // does not
+	laneNone    = 2 // there is no such slot
+)
+
+const (
+	refSize = 16          // of a reference to bytes
+	varKey  = 8 + refSize // of a key of varying length
+
+	// maxInline bounds fixed-size keys and values.
+	maxInline = 512
+
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+func newTable(s *Store, no uint16, key KeyShape, size int, blob bool) *table {
+	t := &table{store: s, key: key, no: no, blob: blob, size: uint32(size)}
+	t.value = align8(t.keyBytes())
+	t.slot = max(align8(t.value+t.size), 8)
+	for lanes := uint32(8); lanes > 0; lanes-- { // the group width that wastes least; the widest of equals
+		groups := (pageSize - headSize) / (8 + lanes*t.slot)
+		if lanes*groups > t.lanes*t.groups {
+			t.lanes, t.groups = lanes, groups
+		}
+	}
+	t.stride = 8 + t.lanes*t.slot
+	t.end = headSize + t.groups*t.stride
+	return t
+}
+
+func (t *table) keyBytes() uint32 {
+	if t.key.Fixed == 0 {
+		return varKey
+	}
+	return uint32(t.key.Fixed)
+}
+
+// capacity is how many entries a bucket holds.
+func (t *table) capacity() uint32 { return t.lanes * t.groups }
+
+// emptyGroup is the control word of a group without entries.
+func (t *table) emptyGroup() uint64 {
+	return laneNone * ones << (8 * t.lanes) // a shift by 64 gives zero: all eight lanes exist
+}
+
+// find looks a key up. ok is false if there is no entry; nothing is marked.
+func (t *table) find(sh *shard, k Key) (p, off uint32, ok bool) {
+	h := &sh.heads[t.no]
+	if len(h.dir) == 0 && !t.open(sh, h) {
+		return 0, 0, false
+	}
+	p = h.dir[k.Hash&uint64(len(h.dir)-1)]
+	pg := sh.at(p)
+	if off, ok = t.probe(sh, pg, k); ok || pg.link() == 0 {
+		return p, off, ok
+	}
+	return t.findFurther(sh, pg.link(), k)
+}
+
+// findFurther looks through overflow pages.
+func (t *table) findFurther(sh *shard, p uint32, k Key) (uint32, uint32, bool) {
+	for range sh.pages { // a chain that is longer goes in circles
+		pg := t.bucket(sh, p)
+		if off, ok := t.probe(sh, pg, k); ok {
+			return p, off, true
+		}
+		if p = pg.link(); p == 0 {
+			return 0, 0, false
+		}
+	}
+	sh.damaged(p, "overflow pages go in circles")
+	return 0, 0, false
+}
+
+// probe looks a key up in one page: from the group that the hash names, until a group with an empty lane.
+func (t *table) probe(sh *shard, pg *page, k Key) (uint32, bool) {
+	tag := (k.Hash>>25&0x7f | 0x80) * ones
+	base := headSize + uint32(k.Hash>>32*uint64(t.groups)>>32)*t.stride
+	for range t.groups {
+		ctrl := load64(pg, base)
+		x := ctrl ^ tag
+		for m := (x - ones) &^ x & highs; m != 0; m &= m - 1 { // a false match is a full lane too
+			off := base + 8 + uint32(bits.TrailingZeros64(m)>>3)*t.slot
+			if t.equal(sh, pg, off, k) {
+				return off, true
+			}
+		}
+		if (ctrl-ones)&^ctrl&highs != 0 {
+			return 0, false
+		}
+		if base += t.stride; base == t.end {
+			base = headSize
+		}
+	}
+	return 0, false
+}
+
+// equal compares a slot's key.
+func (t *table) equal(sh *shard, pg *page, off uint32, k Key) bool {
+	switch t.key.Fixed {
+	case 8:
+		return load64(pg, off) == word(k.Bytes)
+	case 0:
+		return load64(pg, off) == k.Hash && sh.refEqual(pg, off+8, t.no, k.Bytes)
+	}
+	return string(bytesOf(ptrAt(pg, off), t.key.Fixed)) == string(k.Bytes)
+}
+
+// insert makes an entry for a key that has none. Its value is zero.
+func (t *table) insert(sh *shard, k Key) (p, off uint32) {
+	if t.key.Fixed != 0 && len(k.Bytes) != t.key.Fixed {
+		panic(fmt.Sprintf("mmapstate: key of %d bytes in a state with keys of %d", len(k.Bytes), t.key.Fixed))
+	}
+	h := &sh.heads[t.no]
+	if len(h.dir) == 0 && !t.open(sh, h) {
+		t.create(sh, h)
+	}
+	for {
+		first := h.dir[k.Hash&uint64(len(h.dir)-1)]
+		last, ok := t.roomIn(sh, first)
+		if ok {
+			p = last
+			break
+		}
+		if !t.split(sh, h, first, k.Hash) {
+			p = t.chain(sh, last)
+			break
+		}
+	}
+	off = t.claim(sh, p, k.Hash)
+	t.putKey(sh, h, p, off, k)
+	h.entries++
+	sh.put64(h.root, offEntries, h.entries)
+	return p, off
+}
+
+// roomIn gives the first page of a chain that is not full, or its last page.
+func (t *table) roomIn(sh *shard, p uint32) (uint32, bool) {
+	for range sh.pages {
+		pg := t.bucket(sh, p)
+		if pg.count() < t.capacity() {
+			return p, true
+		}
+		if pg.link() == 0 {
+			return p, false
+		}
+		p = pg.link()
+	}
+	sh.damaged(p, "overflow pages go in circles")
+	return 0, false
+}
+
+// putKey writes the key of a slot whose bytes are zero and marked.
+func (t *table) putKey(sh *shard, h *head, p, off uint32, k Key) {
+	pg := sh.page(p)
+	if t.key.Fixed != 0 {
+		copy(bytesOf(ptrAt(pg, off), t.key.Fixed), k.Bytes)
+		return
+	}
+	store64(pg, off, k.Hash)
+	sh.putRef(h, t.no, p, off+8, k.Bytes)
+}
+
+// delete removes a key's entry and what it refers to.
+func (t *table) delete(sh *shard, k Key) bool {
+	p, off, ok := t.find(sh, k)
+	if !ok {
+		return false
+	}
+	h := &sh.heads[t.no]
+	pg := sh.page(p)
+	if t.key.Fixed == 0 {
+		sh.freeRef(h, t.no, pg, off+8)
+	}
+	if t.blob {
+		sh.freeRef(h, t.no, pg, off+t.value)
+	}
+	t.vacate(sh, p, off)
+	if pg.count() == 0 {
+		t.unchain(sh, h.dir[k.Hash&uint64(len(h.dir)-1)], p)
+	}
+	if h.entries--; h.entries == 0 {
+		t.release(sh, h)
+		return true
+	}
+	sh.put64(h.root, offEntries, h.entries)
+	return true
+}
+
+// slotHash is the hash of a slot's key.
+func (t *table) slotHash(pg *page, off uint32) uint64 {
+	if t.key.Fixed == 0 {
+		return load64(pg, off)
+	}
+	return t.key.rehash(bytesOf(ptrAt(pg, off), t.key.Fixed), t.store.opt.HashSeed)
+}
+
+// slots calls f with the offset of every entry of a page.
+func (t *table) slots(pg *page, f func(off uint32) bool) bool {
+	for base := uint32(headSize); base < t.end; base += t.stride {
+		for m := load64(pg, base) & highs; m != 0; m &= m - 1 {
+			if !f(base + 8 + uint32(bits.TrailingZeros64(m)>>3)*t.slot) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// walk calls f with every entry of one shard.
+func (t *table) walk(sh *shard, f func(pg *page, off uint32) bool) bool {
+	h := &sh.heads[t.no]
+	if len(h.dir) == 0 && !t.open(sh, h) {
+		return true
+	}
+	for i, p := range h.dir {
+		if i >= 1<<t.bucket(sh, p).level() {
+			continue // a bucket is named first at its own low bits
+		}
+		for range sh.pages {
+			pg := t.bucket(sh, p)
+			if !t.slots(pg, func(off uint32) bool { return f(pg, off) }) {
+				return false
+			}
+			if p = pg.link(); p == 0 {
+				break
+			}
+		}
+	}
+	return true
+}
