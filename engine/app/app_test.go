@@ -158,6 +158,7 @@ func (w *world) jobs() []Job {
 				return nil
 			}
 		}},
+		{Name: "keyed", About: "has state", New: func(*flag.FlagSet) Build { return keyed }},
 		{Name: "stuck", About: "does not return", New: func(*flag.FlagSet) Build {
 			return func(job *engine.Job) error {
 				stuck := func(context.Context, []int) error {
@@ -190,6 +191,24 @@ func (w *world) jobs() []Job {
 		}},
 	}
 }
+
+// keyed counts in windows.
+func keyed(job *engine.Job) error {
+	minute := func(i int) time.Time { return time.Unix(int64(i)*60, 0) }
+	in := engine.From(job, "in", engine.Source[int](endless{}), engine.EventTime(minute, engine.OutOfOrder(time.Hour)))
+	byDigit := engine.KeyBy(in, func(i int) int64 { return int64(i % 10) })
+	counts := engine.Aggregate(engine.Window(byDigit, engine.Tumbling(time.Hour)), "count", counter{})
+	engine.To(counts, "out", engine.SinkFunc(func(context.Context, []int64) error { return nil }))
+	return nil
+}
+
+type counter struct{}
+
+type count struct{ N int64 }
+
+func (counter) Add(c *count, _ int)                              { c.N++ }
+func (counter) Merge(into *count, from count)                    { into.N += from.N }
+func (counter) Result(_ int64, _ engine.Span, c count) (n int64) { return c.N }
 
 const chk = "pagetide-data/endless"
 

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -51,6 +53,50 @@ func TestInspectAndVerify(t *testing.T) {
 	}
 	w.write(path, string(whole[:len(whole)-1]))
 	w.expect(exitCheckpoint, "damaged", "inspect", path)
+}
+
+// Data files may lie apart; a damaged one is named with the place, a missing one with the places tried.
+func TestDataFiles(t *testing.T) {
+	w := newWorld(t)
+	stop := func() {
+		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 3 {
+			time.Sleep(time.Millisecond)
+		}
+		w.signals <- syscall.SIGTERM
+	}
+	apart := []string{"-D", "state.backend.data-dir=apart", "-D", "execution.checkpointing.interval=20ms"}
+	if code := w.during(stop, append(apart, "keyed")...); code != exitDone {
+		t.Fatalf("exit %d:\n%s", code, w.stderr)
+	}
+	path := w.keptPath()
+	if want := path + " -D state.backend.data-dir=apart -D execution.checkpointing.interval=20ms keyed"; !strings.HasSuffix(w.lastLine(), want) {
+		t.Errorf("last line %q, want %q", w.lastLine(), want)
+	}
+	w.expect(exitDone, "", append([]string{"verify", path}, apart...)...)
+	w.expect(exitDone, "", append([]string{"inspect", path}, apart...)...)
+	for _, want := range []string{"operators", "count", "window", "states", "index"} {
+		if !strings.Contains(w.stdout.String(), want) {
+			t.Errorf("inspect lacks %q:\n%s", want, w.stdout)
+		}
+	}
+	w.expect(exitCheckpoint, ".delta", "verify", path)
+
+	files, _ := filepath.Glob("apart/keyed/*.delta")
+	if len(files) == 0 {
+		t.Fatal("no data files")
+	}
+	newest := files[len(files)-1]
+	whole, err := os.ReadFile(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(whole); at += len(whole)/10 + 1 {
+		bad := append([]byte{}, whole...)
+		bad[at] ^= 1
+		w.write(newest, string(bad))
+		w.expect(exitCheckpoint, newest+": damaged at offset", append([]string{"verify", path}, apart...)...)
+		w.expect(exitCheckpoint, newest+": damaged at offset", append(append([]string{"run", "-s", path}, apart...), "keyed")...)
+	}
 }
 
 func TestInspectOperator(t *testing.T) {
