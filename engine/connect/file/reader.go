@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/pagetide/pagetide/engine"
 )
@@ -46,7 +47,11 @@ func (s *source[T]) Open(ctx context.Context, split engine.Split, from engine.Po
 	if err != nil {
 		return nil, engine.Permanent(fmt.Errorf("input %s: %w", s.c.name, err))
 	}
-	r := &reader[T]{c: s.c, config: s.config, format: f, pace: newPace(s.config.rate)}
+	check, ok := s.config.check.(func(T) error)
+	if !ok && s.config.check != nil {
+		return nil, engine.Permanent(fmt.Errorf("input %s: its records are %v, but the check is a %T", s.c.name, reflect.TypeFor[T](), s.config.check))
+	}
+	r := &reader[T]{c: s.c, config: s.config, format: f, check: check, pace: newPace(s.config.rate)}
 	if at != beginning && f.needsHeader() {
 		if err := r.readHeader(ctx); err != nil {
 			return nil, err
@@ -63,6 +68,7 @@ type reader[T any] struct {
 	c      *content
 	config config
 	format format[T]
+	check  func(T) error // or nil
 	pace   *pace
 	feed   feed
 	rows   *rows
@@ -138,6 +144,11 @@ var errNoRecord = errors.New("row without a record")
 func (r *reader[T]) add(row []byte, b *engine.Batch[T]) error {
 	rec := b.Next()
 	held, err := r.format.decode(row, rec)
+	if err == nil && held && r.check != nil {
+		if err = r.check(*rec); err != nil {
+			err = &spotError{column: 1, err: err}
+		}
+	}
 	if err == nil && held {
 		return nil
 	}
