@@ -60,6 +60,10 @@ func aboutStats(s engine.Stats) *statsInfo {
 // text is the event for people; empty if it is not worth a line.
 func (e event) text() string {
 	switch e.Event {
+	case "started":
+		if len(e.Args) > 0 { // some of which the job may have made up, such as where its output goes
+			return fmt.Sprintf("%s runs with %s", e.Job, quoteAll(e.Args))
+		}
 	case "restored":
 		return fmt.Sprintf("continuing from checkpoint %d (%s)", e.Checkpoint.ID, e.Checkpoint.Path)
 	case "fresh":
@@ -122,6 +126,14 @@ func grouped(n int64) string {
 		b.WriteByte(s[i])
 	}
 	return sign + b.String()
+}
+
+func quoteAll(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	return strings.Join(quoted, " ")
 }
 
 const safeChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,+@%"

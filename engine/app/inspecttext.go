@@ -23,16 +23,12 @@ func (r inspection) print(w io.Writer) error {
 }
 
 func (r inspection) facts() [][]string {
-	words := make([]string, len(r.Args))
-	for i, a := range r.Args {
-		words[i] = quote(a)
-	}
 	return [][]string{
 		{"path", r.Path},
 		{"taken", r.Created.Format(time.RFC3339) + fmt.Sprintf(" by attempt %d", r.Attempt)},
 		{"format", fmt.Sprint(r.Format)},
 		{"key groups", fmt.Sprint(r.KeyGroups)},
-		{"arguments", orDash(strings.Join(words, " "))},
+		{"arguments", orDash(quoteAll(r.Args))},
 		{"written", bytesText(r.DeltaBytes) + " by this checkpoint"},
 		{"stored", fmt.Sprintf("%s in %d data files", bytesText(r.StoredBytes), len(r.Files))},
 		{"state", bytesText(r.LiveBytes) + " in pages"},

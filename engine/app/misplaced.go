@@ -93,11 +93,7 @@ func (p *program) rearranged(run *pflag.FlagSet) (line, job string) {
 	if slices.Equal(words, args) {
 		return "", ""
 	}
-	line = p.name + " run"
-	for _, w := range words {
-		line += " " + quote(w)
-	}
-	return line, job
+	return p.name + " run " + quoteAll(words), job
 }
 
 // flagWidth is the number of words that a flag of run takes: itself, and its value if that is apart.

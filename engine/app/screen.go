@@ -92,7 +92,10 @@ func (s *screen) tick(now time.Time, stats engine.Stats) {
 		return
 	}
 	rate := float64(max(0, stats.RecordsIn-s.before.RecordsIn)) / since.Seconds() // a restart counts from before
-	s.rate += (rate - s.rate) * min(1, since.Seconds())                           // over about a second
+	if s.rate == 0 {
+		s.rate = rate
+	}
+	s.rate += (rate - s.rate) * min(1, since.Seconds()) // over about a second
 	s.before, s.shownAt = stats, now
 	if live && !s.json {
 		width, _ := s.width()

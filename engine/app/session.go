@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -181,9 +180,5 @@ func (s *session) command(more ...string) string {
 		words = append(words, "--retain")
 	}
 	words = append(words, s.job.Name)
-	line := fmt.Sprintf("%s run", s.p.name)
-	for _, w := range words {
-		line += " " + quote(w)
-	}
-	return line
+	return s.p.name + " run " + quoteAll(words)
 }
