@@ -3,6 +3,7 @@ package snapshotter
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -215,20 +216,25 @@ func (w *world) bring() error {
 
 type step = func(*world) error
 
-var workloads = []struct {
+// workload is a run that is cut, killed and failed everywhere.
+type workload struct {
 	name    string
 	o       Options
 	outside bool
+	noLinks bool
 	steps   []step
-}{
-	{"plain", Options{}, false, []step{
+}
+
+var workloads = []workload{
+	{"plain", Options{}, false, false, []step{
 		(*world).save, (*world).save, (*world).abort, (*world).save, (*world).whole, (*world).reopen, (*world).save,
 	}},
-	{"two directories", Options{DataDir: "/data/job", Retained: 2}, false, []step{
+	{"two directories", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
 		(*world).save, (*world).save, (*world).foreign, (*world).save, (*world).rewind, (*world).save, (*world).whole, (*world).save,
 		(*world).discard, (*world).save,
 	}},
-	{"import", Options{Retained: 2}, true, []step{(*world).bring, (*world).save, (*world).reopen}},
+	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
+	{"import by copy", Options{DataDir: "/data/job"}, true, true, []step{(*world).bring, (*world).save}},
 }
 
 // outside makes a checkpoint elsewhere, whose files nobody has synced.
@@ -276,6 +282,20 @@ func unsyncedCopy(from, to vfs.FS, dir string) error {
 		f.Close()
 	}
 	return nil
+}
+
+// noLinks is a file system that cannot link, as across two of them.
+type noLinks struct{ vfs.FS }
+
+func (noLinks) Link(_, to string) error {
+	return &fs.PathError{Op: "link", Path: to, Err: errors.ErrUnsupported}
+}
+
+func over(fsys vfs.FS, without bool) vfs.FS {
+	if without {
+		return noLinks{fsys}
+	}
+	return fsys
 }
 
 func start(fsys vfs.FS, hasOutside bool) error {
@@ -394,7 +414,7 @@ func TestCrashAnywhere(t *testing.T) {
 			t.Parallel()
 			crash := vfs.NewCrash()
 			must(t, start(crash, tt.outside))
-			w := newWorld(crash, tt.o, crash.Mark)
+			w := newWorld(over(crash, tt.noLinks), tt.o, crash.Mark)
 			begin := crash.Len()
 			for _, s := range tt.steps {
 				must(t, s(w))
@@ -437,7 +457,7 @@ func TestKillThenPowerCut(t *testing.T) {
 				must(t, start(crash, tt.outside))
 				fault := vfs.NewFault(crash)
 				fault.Fail(k, nil, vfs.Failure{Err: errKilled, Sticky: true})
-				w := newWorld(fault, tt.o, crash.Mark)
+				w := newWorld(over(fault, tt.noLinks), tt.o, crash.Mark)
 				killed := false
 				for _, s := range tt.steps {
 					if err := s(w); err != nil {

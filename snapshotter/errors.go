@@ -20,7 +20,7 @@ func damaged(file string, offset int64, what string) error {
 
 // checkHash compares a part of a file with the hash that vouches for it.
 func checkHash(file, what string, e extent, b []byte) error {
-	if got := hashOf(b); got != e.hash { // guard: hash-compare
+	if got := hashOf(b); got != e.hash {
 		return &meta.DamageError{File: file, Offset: e.offset, What: what, Want: e.hash, Got: got, HasSum: true}
 	}
 	return nil

@@ -31,7 +31,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 					how := kind.how
 					how.Sticky = sticky
 					runs := 0
-					for k := 1; faultRun(t, k, tt.o, tt.outside, tt.steps, kind.match, how); k++ {
+					for k := 1; faultRun(t, k, tt, kind.match, how); k++ {
 						runs++
 					}
 					t.Logf("%d runs", runs)
@@ -42,10 +42,10 @@ func TestFaultAtEveryCall(t *testing.T) {
 }
 
 // faultRun says whether there was a k-th call to fail.
-func faultRun(t *testing.T, k int, o Options, hasOutside bool, steps []step, match func(vfs.Call) bool, how vfs.Failure) bool {
+func faultRun(t *testing.T, k int, tt workload, match func(vfs.Call) bool, how vfs.Failure) bool {
 	t.Helper()
 	mem := vfs.NewMem()
-	must(t, start(mem, hasOutside))
+	must(t, start(mem, tt.outside))
 	fault := vfs.NewFault(mem)
 	struck := 0
 	fault.Fail(k, func(c vfs.Call) bool {
@@ -56,9 +56,9 @@ func faultRun(t *testing.T, k int, o Options, hasOutside bool, steps []step, mat
 		return hit
 	}, how)
 	var marks []string
-	w := newWorld(fault, o, func(m string) { marks = append(marks, m) })
+	w := newWorld(over(fault, tt.noLinks), tt.o, func(m string) { marks = append(marks, m) })
 	failed := 0
-	for _, s := range steps {
+	for _, s := range tt.steps {
 		if err := s(w); err != nil {
 			failed++
 		}

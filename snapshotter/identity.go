@@ -42,8 +42,8 @@ func decodeIdentity(file string, b []byte) (identity, error) {
 		return identity{}, damaged(file, 0, "not a job's identity")
 	}
 	body := len(b) - 8
-	if want, got := binary.LittleEndian.Uint64(b[body:]), hashOf(b[:body]); want != got {
-		return identity{}, &meta.DamageError{File: file, What: "checksum", Want: want, Got: got, HasSum: true} // guard: hash-job
+	if want, got := binary.LittleEndian.Uint64(b[body:]), hashOf(b[:body]); want != got { // guard: hash-job
+		return identity{}, &meta.DamageError{File: file, What: "checksum", Want: want, Got: got, HasSum: true}
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != jobVersion {
 		return identity{}, fmt.Errorf("%s: version %d, this release reads %d: %w", file, v, jobVersion, meta.ErrVersion)
