@@ -18,12 +18,12 @@ func BenchmarkRef(b *testing.B) {
 			for i := range n {
 				*m.Ref(i) = 1
 			}
-			b.ReportMetric(float64(s.Stats().Bytes)/float64(n), "B/entry")
 			r := rand.New(rand.NewPCG(1, 2))
 			b.ReportAllocs()
 			for b.Loop() {
 				*m.Ref(r.Uint64N(n))++
 			}
+			b.ReportMetric(float64(s.Stats().Bytes)/float64(n), "B/entry")
 		})
 		b.Run(fmt.Sprintf("kind=gomap/keys=%d", n), func(b *testing.B) {
 			m := map[uint64]int64{}

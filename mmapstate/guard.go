@@ -87,7 +87,8 @@ func (sh *shard) freezeAll() {
 	}
 }
 
-// thaw takes an abort in: what was frozen, gathered or not, is dirty again.
+// thaw takes an abort in: what was frozen, gathered or not, is dirty again. The leftovers are cleared at the next
+// catchUp, as after a commit.
 func (sh *shard) thaw() {
 	if sh.epoch != sh.store.epoch { // rule: unswapped-keeps-mask
 		sh.epoch = sh.store.epoch
@@ -102,7 +103,6 @@ func (sh *shard) thaw() {
 		}
 		sh.summary[i] |= word // rule: abort-merges-summary
 	}
-	sh.clearFrozen() // rule: abort-clears
 }
 
 // clean tells whether a page is unchanged since the last committed checkpoint.

@@ -21,6 +21,7 @@ func (s *Store) Index(name string, key KeyShape) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{store: s, tree: newTree(s, no, key)}
+	s.trees[no] = x.tree
 	x.first.init(s, no)
 	return x, nil
 }

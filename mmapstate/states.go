@@ -29,6 +29,7 @@ func (s *Store) adoptStates(states []meta.State) error {
 func (s *Store) addState(st meta.State) {
 	s.states = append(s.states, st)
 	s.tables = append(s.tables, nil)
+	s.trees = append(s.trees, nil)
 	s.declared = append(s.declared, false)
 	for i := range s.shards {
 		s.shards[i].heads = append(s.shards[i].heads, head{})

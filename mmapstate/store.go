@@ -17,6 +17,7 @@ type Store struct {
 	opt       Options
 	states    []meta.State // by number
 	tables    []*table     // by number; nil for an index and for what was not declared
+	trees     []*tree      // by number; nil for a table and for what was not declared
 	declared  []bool       // by number
 	regions   regions
 	loader    meta.Loader

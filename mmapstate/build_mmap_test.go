@@ -1,0 +1,5 @@
+//go:build !heaparena
+
+package mmapstate
+
+const raceBuild = false

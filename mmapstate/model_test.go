@@ -1,0 +1,361 @@
+package mmapstate
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+// The random model of the tables: cells, byte strings and an index over three kinds of keys against Go maps, with
+// freezes, gathering, commits, aborts, evictions and restores in between. A restored store must equal the maps at the
+// barrier.
+
+type modelKey struct {
+	k  Key
+	id string
+}
+
+type timed struct {
+	id string
+	at int64
+}
+
+type modelState struct {
+	cells map[string][3]uint64
+	bytes map[string]string
+	index map[timed]Key
+}
+
+func (m modelState) clone() modelState {
+	return modelState{cells: maps.Clone(m.cells), bytes: maps.Clone(m.bytes), index: maps.Clone(m.index)}
+}
+
+// modelTables are the states of one key type.
+type modelTables struct {
+	cells *Cells
+	bytes *Bytes
+	index *Index
+	want  modelState
+	snap  modelState
+	last  modelState
+}
+
+type modelSim struct {
+	r     *rand.Rand
+	s     *Store
+	chain *chain
+	read  *reader
+	kinds []*modelTables
+	shape []KeyShape
+	ids   int // how many keys there are
+}
+
+const modelGroups = 3
+
+func newModelSim(seed uint64) (*modelSim, error) {
+	m := &modelSim{r: rand.New(rand.NewPCG(seed, 5)), chain: &chain{}, ids: 1500}
+	fixed := KeyShape{Fixed: 8, Fingerprint: "u64"}
+	text := KeyShape{Fingerprint: "string"}
+	m.shape = []KeyShape{fixed, text, fixed.With(), text.With(), {Fixed: 24, Fingerprint: "wide"}}
+	m.s = New(Options{KeyGroups: modelGroups, HashSeed: 1 + seed})
+	for range m.shape {
+		empty := modelState{map[string][3]uint64{}, map[string]string{}, map[timed]Key{}}
+		m.kinds = append(m.kinds, &modelTables{want: empty, last: empty.clone()})
+	}
+	return m, m.declare()
+}
+
+func (m *modelSim) declare() (err error) {
+	for i, t := range m.kinds {
+		if t.cells, err = m.s.Cells(fmt.Sprint("cells", i), m.shape[i], 24, "3u64"); err != nil {
+			return err
+		}
+		if t.bytes, err = m.s.Bytes(fmt.Sprint("bytes", i), m.shape[i], "raw"); err != nil {
+			return err
+		}
+		if t.index, err = m.s.Index(fmt.Sprint("index", i), m.shape[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key makes one of the keys of a kind. A tenth of the string keys share one hash.
+func (m *modelSim) key(kind int) modelKey {
+	n := uint64(m.r.IntN(m.ids))
+	shape, seed := m.shape[kind], m.s.HashSeed()
+	var b []byte
+	switch {
+	case kind == 4:
+		b = append(store8(n), make([]byte, 16)...)
+	case shape.Fixed > 0:
+		b = store8(n)
+	default:
+		b = fmt.Appendf(nil, "key %d %s", n, bytes.Repeat([]byte("x"), int(n%70)*int(n%3)))
+	}
+	k := Key{Hash: hashKey(b, shape.Fixed > 0, seed), Bytes: b}
+	if shape.Fixed == 0 && n%10 == 0 {
+		k.Hash = 42
+	}
+	k.Group = groupOf(k.Hash, modelGroups)
+	if shape.Suffix {
+		var scratch []byte
+		k = k.With(n/2, &scratch)
+	}
+	return modelKey{k, string(k.Bytes)}
+}
+
+func store8(n uint64) []byte {
+	return append([]byte(nil), (&[8]byte{byte(n), byte(n >> 8), byte(n >> 16)})[:]...)
+}
+
+func (m *modelSim) step() error {
+	kind := m.r.IntN(len(m.kinds))
+	t, k := m.kinds[kind], m.key(kind)
+	grow := m.r.IntN(10) < 6
+	switch x := m.r.IntN(1000); {
+	case x < 350:
+		return t.stepCells(m.r, k, grow)
+	case x < 650:
+		return t.stepBytes(m.r, k, grow)
+	case x < 975:
+		return t.stepIndex(m.r, k, grow)
+	case x < 980:
+		return m.freeze()
+	case x < 990 && m.s.cut != nil:
+		m.s.cut.step(m.r.IntN(40), false)
+		return m.read.drain()
+	case x < 993:
+		return m.commit()
+	case x < 995:
+		return m.abort()
+	case x < 997:
+		if m.chain.id > 0 {
+			m.s.Evict(1 << 18)
+		}
+	case x < 998:
+		return m.restore()
+	}
+	return nil
+}
+
+func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
+	want, was := t.want.cells[k.id]
+	if p := (*[3]uint64)(t.cells.Peek(k.k)); (p != nil) != was || was && *p != want {
+		return fmt.Errorf("peek %q: %v, want %v %v", k.id, p, want, was)
+	}
+	if !grow {
+		delete(t.want.cells, k.id)
+		if got := t.cells.Delete(k.k); got != was {
+			return fmt.Errorf("delete %q: %v, want %v", k.id, got, was)
+		}
+		return nil
+	}
+	p := (*[3]uint64)(t.cells.Ref(k.k))
+	if *p != want {
+		return fmt.Errorf("ref %q: %v, want %v", k.id, *p, want)
+	}
+	p[r.IntN(3)] = r.Uint64()
+	t.want.cells[k.id] = *p
+	return nil
+}
+
+func (t *modelTables) stepBytes(r *rand.Rand, k modelKey, grow bool) error {
+	want, was := t.want.bytes[k.id]
+	if got, ok := t.bytes.Get(k.k, nil); ok != was || string(got) != want {
+		return fmt.Errorf("get %q: %d bytes %v, want %d bytes %v", k.id, len(got), ok, len(want), was)
+	}
+	if !grow {
+		delete(t.want.bytes, k.id)
+		if got := t.bytes.Delete(k.k); got != was {
+			return fmt.Errorf("delete %q: %v, want %v", k.id, got, was)
+		}
+		return nil
+	}
+	n := r.IntN(100)
+	if r.IntN(50) == 0 {
+		n = r.IntN(10000)
+	}
+	v := bytes.Repeat([]byte{byte(r.Uint32())}, n)
+	t.want.bytes[k.id] = string(v)
+	return t.bytes.Put(k.k, v)
+}
+
+func (t *modelTables) stepIndex(r *rand.Rand, k modelKey, grow bool) error {
+	at := int64(r.IntN(5)) - 2
+	_, was := t.want.index[timed{k.id, at}]
+	if grow {
+		if got := t.index.Insert(k.k, at); got == was {
+			return fmt.Errorf("insert %q at %d: %v", k.id, at, got)
+		}
+		t.want.index[timed{k.id, at}] = k.k
+		return nil
+	}
+	if r.IntN(2) == 0 {
+		delete(t.want.index, timed{k.id, at})
+		if got := t.index.Delete(k.k, at); got != was {
+			return fmt.Errorf("delete %q at %d: %v", k.id, at, got)
+		}
+		return nil
+	}
+	first, some := t.index.Min()
+	got, key, ok := t.index.Pop(at, nil)
+	if ok != (some && first <= at) || ok && got != first {
+		return fmt.Errorf("pop up to %d: %d %v, but the earliest is %d %v", at, got, ok, first, some)
+	}
+	if !ok {
+		return nil
+	}
+	was2, there := t.want.index[timed{string(key.Bytes), got}]
+	if !there || was2.Hash != key.Hash || was2.Group != key.Group {
+		return fmt.Errorf("pop gave %q at %d, which was not there", key.Bytes, got)
+	}
+	delete(t.want.index, timed{string(key.Bytes), got})
+	return nil
+}
+
+func (m *modelSim) freeze() error {
+	if m.s.Cut() != nil {
+		return nil
+	}
+	c, err := m.s.Freeze()
+	if err != nil {
+		return err
+	}
+	m.read = newReader(c)
+	for _, t := range m.kinds {
+		t.snap = t.want.clone()
+	}
+	return nil
+}
+
+func (m *modelSim) commit() error {
+	if m.s.cut == nil {
+		return nil
+	}
+	for !m.read.done {
+		m.s.Gather(time.Hour)
+		if err := m.read.drain(); err != nil {
+			return err
+		}
+	}
+	m.s.cut.Done(verdict(m.chain.commit(m.read)))
+	if done, err := m.s.Settle(); !done || err != nil {
+		return fmt.Errorf("settle: %v, %w", done, err)
+	}
+	m.s.SetLoader(m.chain)
+	for _, t := range m.kinds {
+		t.last = t.snap
+	}
+	return nil
+}
+
+func (m *modelSim) abort() error {
+	if m.s.cut == nil {
+		return nil
+	}
+	v := verdict(m.chain.Base()) // before the end of the chunks: no success
+	if m.read.done {
+		v.Err = meta.ErrAborted
+	}
+	m.s.cut.Done(v)
+	if done, err := m.s.Settle(); !done || err == nil {
+		return fmt.Errorf("settle after an abort: %v, %v", done, err)
+	}
+	return m.s.Check()
+}
+
+func (m *modelSim) restore() (err error) {
+	if m.chain.id == 0 {
+		return nil
+	}
+	m.s.Close()
+	if m.s, err = Open(Options{Lazy: m.r.IntN(2) == 0}, m.chain); err != nil {
+		return err
+	}
+	for _, t := range m.kinds {
+		t.want = t.last.clone()
+	}
+	if err := m.declare(); err != nil {
+		return err
+	}
+	if m.r.IntN(2) == 0 {
+		return nil // go on with absent pages
+	}
+	return m.compare()
+}
+
+// compare reads everything.
+func (m *modelSim) compare() error {
+	for i, t := range m.kinds {
+		if err := t.compare(); err != nil {
+			return fmt.Errorf("kind %d: %w", i, err)
+		}
+	}
+	return m.s.Check()
+}
+
+func (t *modelTables) compare() error {
+	got := modelState{map[string][3]uint64{}, map[string]string{}, map[timed]Key{}}
+	for k, p := range t.cells.All() {
+		got.cells[string(k.Bytes)] = *(*[3]uint64)(p)
+	}
+	for k, v := range t.bytes.All() {
+		got.bytes[string(k.Bytes)] = string(v)
+	}
+	var times []int64
+	for at, k := range t.index.All() {
+		got.index[timed{string(k.Bytes), at}] = k
+		times = append(times, at)
+	}
+	switch {
+	case !maps.Equal(got.cells, t.want.cells) || t.cells.Len() != len(got.cells):
+		return fmt.Errorf("cells differ: %d, want %d", len(got.cells), len(t.want.cells))
+	case !maps.Equal(got.bytes, t.want.bytes) || t.bytes.Len() != len(got.bytes):
+		return fmt.Errorf("byte strings differ: %d, want %d", len(got.bytes), len(t.want.bytes))
+	case !slices.IsSorted(times) || len(times) != len(t.want.index) || t.index.Len() != len(times):
+		return fmt.Errorf("index of %d entries, want %d", len(times), len(t.want.index))
+	}
+	for k := range t.want.index {
+		if _, ok := got.index[k]; !ok {
+			return fmt.Errorf("index misses %q at %d", k.id, k.at)
+		}
+	}
+	return nil
+}
+
+func (m *modelSim) run(steps int) (err error) {
+	defer catch(&err)
+	defer func() { m.s.Close() }()
+	for i := range steps {
+		if i == steps/2 {
+			m.ids = 60 // shrink: most deletes hit
+		}
+		if err := m.step(); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
+	}
+	return m.compare()
+}
+
+func TestTablesAgainstModel(t *testing.T) {
+	seeds := uint64(24)
+	if raceBuild {
+		seeds = 3
+	}
+	for seed := range seeds {
+		m, err := newModelSim(seed)
+		if err == nil {
+			err = m.run(20000)
+		}
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
