@@ -48,8 +48,8 @@ func (w writerID) final(checkpoint uint64) string {
 }
 
 var (
-	hiddenName = regexp.MustCompile(`^\.part-([0-9a-f]{16})-([0-9a-z_=]+)-([0-9]{1,10})-([0-9]{1,9})-[0-9]{1,20}\.tmp$`)
-	finalName  = regexp.MustCompile(`^part-[0-9]{12,20}-([0-9]{4,9})-([0-9a-f]{16})-([0-9a-z_=]+)-([0-9]{1,10})\.jsonl$`)
+	hiddenName = regexp.MustCompile(`^\.part-([0-9a-f]{16})-([0-9a-z_=]*)-([0-9]{1,10})-([0-9]{1,9})-[0-9]{1,20}\.tmp$`)
+	finalName  = regexp.MustCompile(`^part-[0-9]{12,20}-([0-9]{4,9})-([0-9a-f]{16})-([0-9a-z_=]*)-([0-9]{1,10})\.jsonl$`)
 )
 
 // parseHidden tells whose a hidden file is; ok is false for a name that no sink made.
