@@ -345,7 +345,7 @@ func (m *modelSim) run(steps int) (err error) {
 }
 
 func TestTablesAgainstModel(t *testing.T) {
-	seeds := uint64(24)
+	seeds := uint64(30)
 	if raceBuild {
 		seeds = 3
 	}

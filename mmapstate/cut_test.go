@@ -1,0 +1,213 @@
+package mmapstate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+func filled(t *testing.T, opt Options, n uint64) (*Store, CellMap[uint64, int64]) {
+	t.Helper()
+	opt.HashSeed = 1
+	s := New(opt)
+	t.Cleanup(func() { s.Close() })
+	m, err := NewCellMap[uint64, int64](s, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		*m.Ref(i) = int64(i)
+	}
+	return s, m
+}
+
+// write is a writer goroutine's life: it reads the cut to its end and gives the verdict.
+func write(cut meta.Cut, c *chain) {
+	r := newReader(cut)
+	for {
+		ch, err := cut.Next(context.Background())
+		if err == io.EOF {
+			r.done = true
+			cut.Done(verdict(c.commit(r)))
+			return
+		}
+		if err == nil {
+			err = r.keep(ch)
+		}
+		if err != nil {
+			cut.Done(meta.Verdict{Err: err})
+			return
+		}
+		cut.Release(ch)
+	}
+}
+
+func freeze(t *testing.T, s *Store) meta.Cut {
+	t.Helper()
+	c, err := s.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestCutWithWriterGoroutine(t *testing.T) {
+	s, m := filled(t, Options{KeyGroups: 8, SavedLimit: 100 << 10}, 50_000)
+	c := &chain{}
+	for round := range int64(5) {
+		cut := freeze(t, s)
+		go write(cut, c)
+		for i := range uint64(5000) { // writes run into the limit, and go on when the writer releases
+			*m.Ref(i * 7) += 1000
+			if i%64 == 0 {
+				s.Gather(20 * time.Microsecond)
+			}
+		}
+		if err := cut.Wait(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		back, err := Open(Options{}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := NewCellMap[uint64, int64](back, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint64(50_000) {
+			want := int64(i)
+			if i%7 == 0 && i/7 < 5000 {
+				want += 1000 * round
+			}
+			if got, ok := old.Get(i); !ok || got != want {
+				t.Fatalf("round %d, key %d: %d %v, want %d", round, i, got, ok, want)
+			}
+		}
+		if back.Base() != c.Base() || s.Base() != c.Base() {
+			t.Errorf("base %v and %v, want %v", back.Base(), s.Base(), c.Base())
+		}
+		back.Close()
+	}
+	if s.Stats().Waited == 0 {
+		t.Error("the owner never waited for room, so the limit was not tested")
+	}
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	s, m := filled(t, Options{}, 1000)
+	cut := freeze(t, s)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("storage hangs"))
+	if err := cut.Wait(ctx); !errors.Is(err, meta.ErrAborted) {
+		t.Errorf("Wait = %v, want ErrAborted", err)
+	}
+	if _, err := cut.Next(context.Background()); !errors.Is(err, meta.ErrAborted) {
+		t.Errorf("Next after the owner gave up = %v, want ErrAborted", err)
+	}
+	cut.Done(verdict(meta.Base{Job: 1, Checkpoint: 1})) // too late to be believed
+	if err := cut.Wait(context.Background()); !errors.Is(err, meta.ErrAborted) || s.Base() != (meta.Base{}) {
+		t.Errorf("late verdict: %v, base %v", err, s.Base())
+	}
+	c := &chain{}
+	m.Set(5, 55)
+	cut = freeze(t, s)
+	go write(cut, c)
+	if err := cut.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWholeWishOutlivesAnAbort(t *testing.T) {
+	s, m := filled(t, Options{KeyGroups: 2}, 3000)
+	c := &chain{}
+	commit := func(whole bool) meta.Cut {
+		cut := freeze(t, s)
+		r := newReader(cut)
+		for !r.done {
+			s.Gather(time.Hour)
+			if err := r.drain(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cut.Done(meta.Verdict{Base: c.commit(r), Whole: whole})
+		if _, err := s.Settle(); err != nil {
+			t.Fatal(err)
+		}
+		return cut
+	}
+	commit(true)
+	m.Set(1, 1)
+	cut := freeze(t, s)
+	cut.Done(meta.Verdict{Err: meta.ErrAborted})
+	if cut = commit(false); cut.Base() != (meta.Base{}) || len(c.files) != 1 {
+		t.Errorf("after an aborted whole cut the next one has base %v", cut.Base())
+	}
+	m.Set(2, 2)
+	if cut = commit(false); cut.Base() == (meta.Base{}) || len(c.files) != 2 || len(c.files[1]) != 1 {
+		t.Errorf("then a difference: base %v, %d pages", cut.Base(), len(c.files[1]))
+	}
+}
+
+func TestFailurePoisonsTheStore(t *testing.T) {
+	s, m := filled(t, Options{KeyGroups: 2}, 3000)
+	c := &chain{}
+	cut := freeze(t, s)
+	go write(cut, c)
+	if err := cut.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.files = nil // nothing can be loaded any more
+	s.SetLoader(c)
+	if s.Evict(1<<40) == 0 {
+		t.Fatal("nothing was evicted")
+	}
+	cut = freeze(t, s)
+	for range 2 {
+		err := func() (err error) {
+			defer func() { err, _ = Recovered(recover()) }()
+			m.Ref(1)
+			return nil
+		}()
+		if !errors.Is(err, meta.ErrDamaged) {
+			t.Fatalf("Ref of what cannot be loaded: %v", err)
+		}
+	}
+	if _, err := cut.Next(context.Background()); !errors.Is(err, meta.ErrAborted) {
+		t.Errorf("Next of a poisoned store = %v", err)
+	}
+	if _, err := s.Freeze(); !errors.Is(err, meta.ErrDamaged) {
+		t.Errorf("Freeze of a poisoned store = %v", err)
+	}
+	s.Close()
+	if _, err := s.Freeze(); err != ErrClosed {
+		t.Errorf("Freeze of a closed store = %v", err)
+	}
+}
+
+func TestOpenRefusesWhatDiffers(t *testing.T) {
+	c := &chain{seed: 1, groups: 8, states: []meta.State{{Kind: meta.KindCell, Name: "m", Key: "string", Type: "le:int64"}}}
+	if _, err := Open(Options{KeyGroups: 16}, c); !errors.Is(err, meta.ErrIncompatible) {
+		t.Errorf("other key groups: %v", err)
+	}
+	s, err := Open(Options{}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := NewCellMap[uint64, int64](s, "m"); !errors.Is(err, meta.ErrIncompatible) {
+		t.Errorf("other key type: %v", err)
+	}
+	if _, err := NewCellMap[string, int32](s, "m"); !errors.Is(err, meta.ErrIncompatible) {
+		t.Errorf("other value type: %v", err)
+	}
+	if _, err := NewCellMap[string, int64](s, "m"); err != nil {
+		t.Errorf("same types: %v", err)
+	}
+	if _, err := NewCellMap[string, int64](s, "m"); err == nil {
+		t.Error("a state was declared twice")
+	}
+}

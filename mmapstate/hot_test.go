@@ -1,0 +1,52 @@
+package mmapstate
+
+import "testing"
+
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	s := New(Options{HashSeed: 1})
+	defer s.Close()
+	numbers, err := NewCellMap[uint64, [4]int64](s, "numbers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := NewCellMap[string, int64](s, "names")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := s.Bytes("values", names.keyer.Shape(), "raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := "a name that does not fit the reference"
+	k := names.keyer.Key(&long)
+	if err := values.Put(k, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	buf, scratch := make([]byte, 0, 256), make([]byte, 0, 256)
+	index, err := s.Index("index", names.keyer.Shape().With())
+	if err != nil {
+		t.Fatal(err)
+	}
+	index.Insert(k.With(1, &scratch), 5) // keeps the pages
+	names.Ref(long)
+	for i := range uint64(1000) {
+		numbers.Ref(i)
+	}
+	n := uint64(0)
+	for name, f := range map[string]func(){
+		"Ref of a number":  func() { n++; numbers.Ref(n % 1000)[1]++ },
+		"Get of a number":  func() { n++; numbers.Get(n) },
+		"Ref of a string":  func() { *names.Ref(long)++ },
+		"Get of a string":  func() { names.Get(long) },
+		"Get of bytes":     func() { buf, _ = values.Get(names.keyer.Key(&long), buf[:0]) },
+		"Put of bytes":     func() { values.Put(names.keyer.Key(&long), buf) },
+		"insert and pop":   func() { index.Insert(k.With(2, &scratch), 1); index.Pop(1, buf) },
+		"insert, delete":   func() { index.Insert(k.With(2, &scratch), 7); index.Delete(k.With(2, &scratch), 7) },
+		"gather, settled":  func() { s.Gather(0) },
+		"delete and again": func() { numbers.Delete(7); numbers.Ref(7) },
+	} {
+		if got := testing.AllocsPerRun(1000, f); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}
