@@ -23,7 +23,7 @@ func newJob(args *flag.FlagSet) app.Build {
 	output := args.String("output", "", "`DIR` for the result, without part-* files of another run (default: a new folder under pagetide-out)")
 	rate := args.Int("rate", 0, "read at most `N` flights per second (default: no limit)")
 	policy := file.Fail
-	args.TextVar(&policy, "on-error", file.Fail, "fail or skip: what becomes of malformed rows")
+	args.TextVar(&policy, "on-error", file.Fail, "`POLICY` for malformed rows: fail or skip")
 	return func(job *engine.Job) error {
 		if *rate < 0 {
 			return fmt.Errorf("--rate %d: want 0 or more flights per second", *rate)
