@@ -45,7 +45,7 @@ func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, siz
 // marked: it may be written until this state gains or loses an entry, or the store freezes.
 func (c *Cells) Ref(k Key) unsafe.Pointer {
 	sh := c.store.shard(k.Group)
-	p, off, ok := c.table.find(sh, k)
+	p, off, ok := c.table.lookup(sh, k)
 	if !ok {
 		p, off = c.table.insert(sh, k)
 	}
@@ -60,7 +60,7 @@ func (c *Cells) Ref(k Key) unsafe.Pointer {
 // is valid as long as a Ref.
 func (c *Cells) Peek(k Key) unsafe.Pointer {
 	sh := c.store.shard(k.Group)
-	p, off, ok := c.table.find(sh, k)
+	p, off, ok := c.table.lookup(sh, k)
 	if !ok {
 		return nil
 	}

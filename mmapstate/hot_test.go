@@ -42,6 +42,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Put of bytes":     func() { values.Put(names.keyer.Key(&long), buf) },
 		"insert and pop":   func() { index.Insert(k.With(2, &scratch), 1); index.Pop(1, buf) },
 		"insert, delete":   func() { index.Insert(k.With(2, &scratch), 7); index.Delete(k.With(2, &scratch), 7) },
+		"Hint":             func() { hintSink += numbers.cells.Hint(Key{Hash: n}) + values.Hint(k) },
 		"gather, settled":  func() { s.Gather(0) },
 		"delete and again": func() { numbers.Delete(7); numbers.Ref(7) },
 	} {

@@ -19,6 +19,9 @@ func load16(pg *page, off uint32) uint16 { return *(*uint16)(ptrAt(pg, off)) }
 func load32(pg *page, off uint32) uint32 { return *(*uint32)(ptrAt(pg, off)) }
 func load64(pg *page, off uint32) uint64 { return *(*uint64)(ptrAt(pg, off)) }
 
+// load64At reads a word of memory outside pages: a key's.
+func load64At(p unsafe.Pointer) uint64 { return *(*uint64)(p) }
+
 func store16(pg *page, off uint32, v uint16) { *(*uint16)(ptrAt(pg, off)) = v }
 func store32(pg *page, off uint32, v uint32) { *(*uint32)(ptrAt(pg, off)) = v }
 func store64(pg *page, off uint32, v uint64) { *(*uint64)(ptrAt(pg, off)) = v }
