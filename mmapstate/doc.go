@@ -25,6 +25,8 @@
 // A Store and its states belong to one goroutine. Only a Cut's Next, Release, Done and Shards may be called from another
 // one. A failed access (I/O, damage, memory) panics with a [*Failure] and poisons the store; see [Recovered].
 //
-// Reading order: options.go, store.go, guard.go, freeze.go, cut.go, residency.go; then page.go, shard.go; then the
-// tables: key.go, table.go, bucket.go, split.go, directory.go, cells.go, blob.go, bytes.go, index.go, tree.go.
+// Reading order: options.go, store.go, guard.go, freeze.go, cut.go, residency.go; then page.go, shard.go, inspect.go; then
+// the states: key.go, keyer.go, table.go, bucket.go, split.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
+// tree.go, treewrite.go, index.go; last check.go. testdata/mutate.go breaks the guard's rules one at a time and runs the
+// tests.
 package mmapstate
