@@ -85,7 +85,15 @@ func (a *attempt) prepare() error {
 	a.plans = a.job.plan(a.parallelism)
 	a.coord = newCoordinator(a)
 	a.assemble()
-	return nil
+	return a.release()
+}
+
+// release lets go of the checkpoint's files: all state is in memory and verified.
+func (a *attempt) release() error {
+	if a.from == nil {
+		return nil
+	}
+	return a.from.Close()
 }
 
 // buildError is the error behind a panic of a constructor. A constructor that panics did so, or would have, when the
@@ -219,10 +227,7 @@ func (a *attempt) close() (err error) {
 	for _, s := range a.stores {
 		err = errors.Join(err, s.Close())
 	}
-	if a.from != nil {
-		err = errors.Join(err, a.from.Close())
-	}
-	return err
+	return errors.Join(err, a.release())
 }
 
 // acknowledge hands a subtask's part of a checkpoint to the coordinator.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
 // Options say how a job runs. The zero value runs it with parallelism one, without periodic checkpoints, and with the
@@ -48,6 +49,8 @@ type Checkpoints struct {
 	Retained  int       // completed checkpoints kept; default 1
 	Retention Retention // what happens to them when the job ends; default depends on Dir
 	Tolerable int       // failures in a row that do not fail the job; default 3; negative: none
+
+	fs vfs.FS // of tests; the operating system's if nil
 }
 
 // Retention says what becomes of checkpoints when a job is cancelled, fails or is stopped. A job that finishes has none.

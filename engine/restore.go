@@ -151,7 +151,7 @@ func unclaimed(m *meta.Metadata, claimed map[string]bool) (found []string) {
 
 // openDir opens the job's directory, or one in memory.
 func openDir(job string, c Checkpoints) (*snapshotter.Dir, error) {
-	so := snapshotter.Options{Name: job, Retained: c.Retained}
+	so := snapshotter.Options{Name: job, Retained: c.Retained, FS: c.fs}
 	if c.Dir == "" {
 		so.FS = vfs.NewMem()
 		return snapshotter.Open(job, so)
@@ -187,11 +187,12 @@ func choose(ctx context.Context, dir *snapshotter.Dir, j *Job, o *Options) (*sna
 	if o.Checkpoints.DataDir != "" {
 		dataDir = filepath.Join(strings.TrimPrefix(o.Checkpoints.DataDir, "file://"), j.name)
 	}
-	cp, err := snapshotter.Load(r.Path, snapshotter.LoadOptions{DataDir: dataDir})
+	lo := snapshotter.LoadOptions{FS: o.Checkpoints.fs, DataDir: dataDir}
+	cp, err := snapshotter.Load(r.Path, lo)
 	if err != nil {
 		return nil, err
 	}
-	if err := newest(cp, dataDir, r.Rewind); err != nil {
+	if err := newest(cp, lo, r.Rewind); err != nil {
 		return nil, errors.Join(err, cp.Close())
 	}
 	if o.Checkpoints.Dir != "" && inside(dir, cp) {
@@ -220,12 +221,12 @@ func startFresh(ctx context.Context, dir *snapshotter.Dir, j *Job, discard bool)
 }
 
 // newest refuses a checkpoint that has a newer one beside it: what was committed after it would be repeated.
-func newest(cp *snapshotter.Checkpoint, dataDir string, rewind bool) error {
+func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions, rewind bool) error {
 	if rewind {
 		return nil
 	}
 	home := filepath.Dir(filepath.Dir(cp.Path))
-	last, err := snapshotter.Load(home, snapshotter.LoadOptions{DataDir: dataDir})
+	last, err := snapshotter.Load(home, lo)
 	if errors.Is(err, meta.ErrNotFound) {
 		return nil // a folder of its own
 	}

@@ -233,7 +233,7 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 	n := r.restarts
 	last := r.last
 	r.mu.Unlock()
-	r.o.Logger.Warn("attempt failed", "job", r.job.name, "error", cause, "restart", delay)
+	r.o.Logger.Info("attempt failed", "job", r.job.name, "error", cause, "restart", delay)
 	if f := r.o.Hooks.Restart; f != nil {
 		f(n, delay, cause)
 	}
@@ -409,7 +409,7 @@ func (a *attempt) observeFailure(id meta.CheckpointID, err error) {
 	r.mu.Lock()
 	r.failed++
 	r.mu.Unlock()
-	r.o.Logger.Warn("checkpoint failed", "job", r.job.name, "checkpoint", id, "error", err)
+	r.o.Logger.Info("checkpoint failed", "job", r.job.name, "checkpoint", id, "error", err)
 	if f := r.o.Hooks.CheckpointFailed; f != nil {
 		f(id, err)
 	}

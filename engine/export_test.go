@@ -1,0 +1,9 @@
+package engine
+
+import "github.com/pagetide/pagetide/snapshotter/vfs"
+
+// On puts the checkpoints on another file system.
+func (c Checkpoints) On(fsys vfs.FS) Checkpoints {
+	c.fs = fsys
+	return c
+}
