@@ -425,7 +425,7 @@ func TestCrashAnywhere(t *testing.T) {
 				points++
 				p := promised(crash.Marked(n))
 				for what, left := range crash.States(n, 1) {
-					if states++; testing.Short() && states%5 != 0 {
+					if states++; quick() && states%5 != 0 {
 						continue
 					}
 					if err := w.checkLeft(left, p); err != nil {
@@ -475,7 +475,7 @@ func TestKillThenPowerCut(t *testing.T) {
 				w.close()
 				p := promised(crash.Marked(crash.Len()))
 				for what, left := range crash.States(crash.Len(), 1) {
-					if states++; testing.Short() && states%9 != 0 {
+					if states++; quick() && states%9 != 0 {
 						continue
 					}
 					if err := w.checkLeft(left, p); err != nil {

@@ -120,6 +120,9 @@ func TestEveryByteFlipped(t *testing.T) {
 	flips := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		for i := range files[name] {
+			if quick() && i%4 != 0 && i > 64 {
+				continue
+			}
 			masks := []byte{1 << (i % 8)}
 			if strings.HasSuffix(name, meta.FileName) {
 				masks = []byte{1, 2, 4, 8, 16, 32, 64, 128}

@@ -20,6 +20,7 @@ type Options struct {
 	FS       vfs.FS // default vfs.OS()
 	DataDir  string // the directory of this job's data files; default: beside the metadata
 	Retained int    // how many checkpoints are kept; default 1
+	Whole    bool   // ask every cut for every page: each checkpoint is then one file
 	Name     string // the job's name: recorded in a new directory, checked against an old one when both are set
 
 	now    func() time.Time  // tests replace these
@@ -240,7 +241,7 @@ func (d *Dir) Pin(id meta.CheckpointID) (release func()) {
 	}
 }
 
-// Close aborts what is under way, closes the checkpoints that came from this Dir and gives the directory up. It keeps
+// Close aborts what is under way and waits until storage lets go of it, closes the checkpoints that came from this Dir and gives the directory up. It keeps
 // every committed checkpoint. Later calls do nothing.
 func (d *Dir) Close() error {
 	d.publish.Lock()
@@ -262,6 +263,7 @@ func (d *Dir) Close() error {
 	}
 	for _, p := range pending {
 		p.Abort(errClosed)
+		<-p.done // a Publish under way cleans up after itself: the lock must cover that
 	}
 	var errs []error
 	for _, c := range open {

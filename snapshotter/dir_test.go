@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pagetide/pagetide/meta"
@@ -256,5 +257,95 @@ func wantNames(t *testing.T, fsys vfs.FS, want ...string) {
 	must(t, err)
 	if fmt.Sprint(names) != fmt.Sprint(sorted(want)) {
 		t.Errorf("directory holds %v, want %v", names, want)
+	}
+}
+
+// Publishing, aborting, revoking, retiring and closing at once: every cut gets one verdict, and what was acknowledged is
+// found.
+func TestConcurrentUse(t *testing.T) {
+	for seed := range uint64(20) {
+		fsys := vfs.NewMem()
+		d := openMem(t, fsys, Options{})
+		r := rand.New(rand.NewPCG(seed, 0))
+		s := newFakeStore(1)
+		must(t, d.Save(ctx, s, nil))
+		var wg sync.WaitGroup
+		acked := s.base.Checkpoint
+		for range 8 {
+			s.scribble(r, 5)
+			p, err := d.Begin()
+			must(t, err)
+			cut := s.freeze()
+			p.Add(cut)
+			if r.IntN(3) == 0 {
+				wg.Go(func() { p.Abort(nil) })
+			}
+			if r.IntN(4) == 0 {
+				wg.Go(func() { d.Revoke() })
+			}
+			wg.Go(func() { d.Retire(ctx) })
+			published := make(chan error)
+			go func() {
+				_, err := p.Publish(ctx, &meta.Metadata{})
+				published <- err
+			}()
+			waitErr := cut.Wait(ctx)
+			if err := <-published; (err == nil) != (waitErr == nil) {
+				t.Fatalf("seed %d: Publish %v, verdict %v", seed, err, waitErr)
+			}
+			if waitErr == nil {
+				acked = s.base.Checkpoint
+			}
+		}
+		wg.Go(func() { d.Close() })
+		wg.Go(func() { d.Close() })
+		wg.Wait()
+		d = openMem(t, fsys, Options{})
+		c, err := d.Latest()
+		must(t, err)
+		if c.Meta.ID != acked {
+			t.Errorf("seed %d: found %d, acknowledged %d", seed, c.Meta.ID, acked)
+		}
+		must(t, c.Verify(ctx, nil))
+		must(t, d.Close())
+	}
+}
+
+func TestCloseWaitsForPublish(t *testing.T) {
+	fsys := vfs.NewMem()
+	d := openMem(t, fsys, Options{})
+	s := newFakeStore(1)
+	s.grow(s.shard(0), 1)
+	p, err := d.Begin()
+	must(t, err)
+	cut := s.freeze()
+	cut.hang = true
+	p.Add(cut)
+	published := make(chan error, 1)
+	go func() {
+		_, err := p.Publish(ctx, &meta.Metadata{})
+		published <- err
+	}()
+	must(t, d.Close())
+	wantNames(t, fsys, "_job")
+	wantErr(t, "verdict", cut.Wait(ctx), meta.ErrAborted)
+	wantErr(t, "Publish", <-published, errClosed)
+	_, err = d.Begin()
+	wantErr(t, "Begin", err, errClosed)
+	wantErr(t, "Save", d.Save(ctx, s, nil), errClosed)
+}
+
+func TestWholeOption(t *testing.T) {
+	d := openMem(t, vfs.NewMem(), Options{Whole: true})
+	s := newFakeStore(1)
+	s.grow(s.shard(0), 1)
+	for range 3 {
+		must(t, d.Save(ctx, s, nil))
+		c, err := d.Latest()
+		must(t, err)
+		if n := c.Sizes().Files; n != 1 {
+			t.Errorf("%d files, want 1", n)
+		}
+		must(t, c.Close())
 	}
 }

@@ -68,6 +68,11 @@ func findMeta(fsys vfs.FS, path string) (string, error) {
 	if slices.Contains(names, meta.FileName) {
 		return filepath.Join(path, meta.FileName), nil
 	}
+	return findNewest(fsys, path)
+}
+
+// findNewest returns the metadata file with the largest id in a job's directory.
+func findNewest(fsys vfs.FS, path string) (string, error) {
 	ids, err := chkFolders(fsys, path)
 	if err != nil {
 		return "", err
@@ -167,7 +172,7 @@ func (d *Dir) head() (*meta.Metadata, error) {
 	if m != nil {
 		return m, nil
 	}
-	file, err := findMeta(d.fs, d.path)
+	file, err := findNewest(d.fs, d.path)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -198,7 +203,7 @@ func (d *Dir) adopt(m *meta.Metadata) error {
 // if there is none, and with meta.ErrDamaged rather than fall back to an older one. Until the result is closed, or the
 // Dir is, Retire keeps it; close it when all of its pages have been loaded.
 func (d *Dir) Latest() (*Checkpoint, error) {
-	file, err := findMeta(d.fs, d.path)
+	file, err := findNewest(d.fs, d.path)
 	if err != nil {
 		return nil, fmt.Errorf("newest checkpoint of %s: %w", d.path, notFound(err))
 	}

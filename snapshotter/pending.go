@@ -23,6 +23,7 @@ type Pending struct {
 	started time.Time
 	ctx     context.Context // ends when the checkpoint fails: it stops the drains
 	cancel  context.CancelCauseFunc
+	done    chan struct{} // closed when nothing more will be written or removed
 	drains  sync.WaitGroup
 
 	work    sync.Mutex // Publish's writing, and the cleaning up after it; guards the fields below
@@ -54,7 +55,7 @@ func (d *Dir) Begin() (*Pending, error) {
 	if d.closed {
 		return nil, fmt.Errorf("%s: %w", d.path, errClosed)
 	}
-	p := &Pending{d: d, id: d.next, attempt: d.attempt, started: d.o.now()}
+	p := &Pending{d: d, id: d.next, attempt: d.attempt, started: d.o.now(), done: make(chan struct{})}
 	d.next++
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.packer.header = dataHeader{job: d.job, attempt: p.attempt, checkpoint: p.id}
@@ -216,5 +217,8 @@ func (p *Pending) forget() {
 	p.cancel(nil)
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
-	delete(p.d.active, p)
+	if p.d.active[p] {
+		delete(p.d.active, p)
+		close(p.done)
+	}
 }

@@ -80,7 +80,7 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 	info := p.info(m, whole)
 	p.settle(phasePublishing, meta.Verdict{
 		Base:  meta.Base{Job: m.Job, Checkpoint: m.ID},
-		Whole: info.Files+1 >= maxChain || info.Stored > smallEnough && info.Stored > maxOverhead*info.Live,
+		Whole: p.d.o.Whole || info.Files+1 >= maxChain || info.Stored > smallEnough && info.Stored > maxOverhead*info.Live,
 	})
 	return info, nil
 }

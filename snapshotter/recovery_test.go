@@ -12,7 +12,7 @@ import (
 // A crash during the recovery from a crash: a sample of states is recovered under a recorder and cut again everywhere.
 func TestCrashDuringRecovery(t *testing.T) {
 	every := 9
-	if testing.Short() {
+	if quick() {
 		every = 40
 	}
 	for _, tt := range workloads[:2] {

@@ -1,0 +1,5 @@
+//go:build race
+
+package snapshotter
+
+func init() { underRace = true }
