@@ -138,6 +138,12 @@ func TestCrashStates(t *testing.T) {
 			put(t, c, "/d/e/a", "x", true)
 			c.SyncDir("/d/e")
 		}, []string{"map[/d/e/a:x]"}},
+		{"MkdirAll keeps what a killed process left", func(t *testing.T, c *vfs.Crash) {
+			c.Mkdir("/d")
+			vfs.MkdirAll(c, "/d")
+			put(t, c, "/d/a", "x", true)
+			c.SyncDir("/d")
+		}, []string{"map[/d/a:x]"}},
 		{"link is another name", func(t *testing.T, c *vfs.Crash) {
 			put(t, c, "/a", "x", true)
 			c.SyncDir("/")
