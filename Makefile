@@ -41,6 +41,7 @@ torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 an
 .PHONY: mutants
 mutants: ## delete each sync and hash check in turn; every one must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go
+	$(GO) run ./mmapstate/testdata/mutate.go
 
 .PHONY: bench
 bench: ## run the benchmarks
