@@ -255,4 +255,3 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
-
