@@ -152,7 +152,9 @@ func (a *attempt) recoverSinks() error {
 			continue
 		}
 		t := a.task(n, 0)
-		t.Fresh, t.Discard = a.from == nil, a.o.Restore.Fresh
+		if t.Fresh = a.from == nil; t.Fresh {
+			t.Discard = a.o.Restore.earlier
+		}
 		if err := n.sink.recover(a.ctx, t, a.restored.txns(n.uid)); err != nil {
 			return fmt.Errorf("sink %q: recover: %w", n.uid, err)
 		}

@@ -73,6 +73,8 @@ type Restore struct {
 
 	Rewind      bool // allow a checkpoint that is not its directory's newest; newer ones are retired
 	IgnoreExtra bool // allow state, positions and transactions that no operator of the job claims
+
+	earlier meta.JobID // with Fresh: the id that the directory had before
 }
 
 // Latest is the Restore.Path of the job's newest checkpoint.

@@ -215,7 +215,7 @@ func startFresh(ctx context.Context, dir *snapshotter.Dir, j *Job, discard bool)
 	case len(ids) == 0:
 		return nil
 	case discard:
-		return dir.DiscardAll(ctx)
+		return dir.DiscardAll(ctx) // and takes another id
 	}
 	return fmt.Errorf("%s %w of job %q, newest checkpoint %d", dir.Path(), meta.ErrExists, j.name, ids[len(ids)-1])
 }

@@ -122,6 +122,9 @@ func (j *Job) Run(ctx context.Context, o Options) error {
 
 // first prepares the first attempt from the checkpoint that the options ask for.
 func (r *Running) first(ctx context.Context) (*attempt, error) {
+	if r.o.Restore.Fresh {
+		r.o.Restore.earlier = r.dir.Job()
+	}
 	from, err := choose(ctx, r.dir, r.job, &r.o)
 	if err != nil {
 		return nil, err

@@ -48,8 +48,8 @@ type Task struct {
 	Index       int // of the subtask
 	Parallelism int
 
-	Fresh   bool // the job starts from nothing, not from a checkpoint; set for Recover
-	Discard bool // with Fresh: what an earlier run of this job left may be deleted
+	Fresh   bool       // the job starts from nothing, not from a checkpoint; set for Recover
+	Discard meta.JobID // with Fresh: the id of an earlier run, whose output may be deleted; zero: nothing may
 }
 
 // AtLeastOnce marks a sink without transactions when embedded: after a restore, records since the restored checkpoint

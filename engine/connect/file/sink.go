@@ -134,8 +134,8 @@ func (s *sink[T]) remove(name string) error {
 
 // startFresh clears away what an earlier run of the job left, if it may, and looks for what else is there.
 func (s *sink[T]) startFresh(t engine.Task) error {
-	if t.Discard {
-		if err := s.discard(t.JobID); err != nil {
+	if t.Discard != 0 {
+		if err := s.discard(t.Discard); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (s *sink[T]) startFresh(t engine.Task) error {
 	return nil
 }
 
-// discard deletes the job's committed rows. It lasts: rows that came back would mix with the new ones.
+// discard deletes the rows of an earlier run, committed or not. It lasts: rows that came back would mix with the new ones.
 func (s *sink[T]) discard(job meta.JobID) error {
 	names, err := s.fs.List(s.dir)
 	if err != nil {
@@ -162,7 +162,11 @@ func (s *sink[T]) discard(job meta.JobID) error {
 	}
 	gone := 0
 	for _, name := range names {
-		if w, ok := parseFinal(name); !ok || w.owner.job != job {
+		w, ok := parseFinal(name)
+		if !ok {
+			w, ok = parseHidden(name)
+		}
+		if !ok || w.owner.job != job {
 			continue
 		}
 		if err := s.remove(name); err != nil {

@@ -272,7 +272,7 @@ func TestSinkDiscardLasts(t *testing.T) {
 	commit(t, s, prepare(t, w, 1))
 	c := vfs.NewCrashFrom(m)
 	fresh := task(2, 0)
-	fresh.Fresh, fresh.Discard = true, true
+	fresh.Fresh, fresh.Discard = true, fresh.JobID
 	if err := sinkOn(c, file.RequireEmpty()).Recover(t.Context(), fresh, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestSinkLeavesOthersAlone(t *testing.T) {
 		f.Close()
 	}
 	start := task(2, 0)
-	start.Fresh, start.Discard = true, true
+	start.Fresh = true
 	if err := sinkOn(fsys).Recover(t.Context(), start, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestSinkRequireEmpty(t *testing.T) {
 		{"resumed", false, false, []string{own, other}, false},
 		{"fresh", true, false, []string{own}, true},
 		{"fresh beside dot files", true, false, []string{".x", "notes"}, false},
-		{"discarded", true, true, []string{own}, false},
+		{"discarded", true, true, []string{own, ".part-0000000000000abc-out-1-0-0.tmp"}, false},
 		{"discarded beside others", true, true, []string{own, other}, true},
 		{"beside any part", true, true, []string{"part-x"}, true},
 	}
@@ -344,7 +344,10 @@ func TestSinkRequireEmpty(t *testing.T) {
 				}
 			}
 			start := task(1, 0)
-			start.Fresh, start.Discard = tt.fresh, tt.discard
+			start.Fresh = tt.fresh
+			if tt.discard {
+				start.Discard, start.JobID = start.JobID, 0xdef // the run that starts has another id
+			}
 			err := sinkOn(fsys, file.RequireEmpty()).Recover(t.Context(), start, nil)
 			if refused := errors.Is(err, meta.ErrExists) && engine.IsPermanent(err); refused != tt.refused || err != nil && !refused {
 				t.Errorf("Recover = %v, want refused %v", err, tt.refused)
