@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,8 @@ type attempt struct {
 	subtasks []*subtask
 	stores   []*mmapstate.Store
 	stats    []*nodeStats
-	splits   map[*node]splitList
+	splits   splitLists
+	building *node                     // whose parts are being made
 	commands map[*subtask]chan command // of the subtasks that read sources
 	started  chan struct{}             // closed when sources may read
 	coord    *coordinator
@@ -45,12 +47,14 @@ type splitList struct {
 	final bool
 }
 
-// newAttempt prepares an execution: everything that can be refused is refused here, before a record is read.
-func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint) (a *attempt, err error) {
+type splitLists map[*node]splitList
+
+// newAttempt prepares an execution of a job that was surveyed: from here on sinks recover and state is loaded.
+func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint, splits splitLists) (a *attempt, err error) {
 	a = &attempt{
 		job: j, o: o, dir: dir, from: from, number: dir.Attempt(),
-		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, 128),
-		splits: map[*node]splitList{}, commands: map[*subtask]chan command{}, started: make(chan struct{}),
+		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
+		splits: splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.hashSeed = rand.Uint64() | 1
@@ -60,7 +64,7 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			a, err = nil, errors.Join(buildError(v), a.close())
+			a, err = nil, errors.Join(a.buildError(v), a.close())
 		}
 	}()
 	if err := a.prepare(); err != nil {
@@ -70,15 +74,6 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 }
 
 func (a *attempt) prepare() error {
-	if a.parallelism < 1 || a.parallelism > a.keyGroups || a.keyGroups > meta.MaxKeyGroups {
-		return fmt.Errorf("parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d", a.parallelism, a.keyGroups, meta.MaxKeyGroups)
-	}
-	if err := a.job.fit(a.restored, a.o); err != nil {
-		return err
-	}
-	if err := a.listSplits(); err != nil {
-		return err
-	}
 	if err := a.recoverSinks(); err != nil {
 		return err
 	}
@@ -96,39 +91,55 @@ func (a *attempt) release() error {
 	return a.from.Close()
 }
 
-// buildError is the error behind a panic of a constructor. A constructor that panics did so, or would have, when the
-// graph was checked; what is left are the state's own failures.
-func buildError(v any) error {
+// buildError is the error behind a panic while the parts of a subtask are made: of a constructor, or of the state.
+func (a *attempt) buildError(v any) error {
 	if err, ok := mmapstate.Recovered(v); ok {
 		return err
 	}
 	if err, ok := v.(declarationError); ok {
-		return err.error
+		return fmt.Errorf("%s: %w", a.building.label(), err.error)
 	}
-	panic(v)
+	return &OperatorError{UID: a.building.label(), Err: panicked(v), Stack: debug.Stack()}
 }
 
-func (a *attempt) listSplits() error {
-	for _, n := range a.job.nodes {
+// survey compares the job with a checkpoint and lists what its sources have. It refuses what cannot run and changes
+// nothing.
+func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, error) {
+	groups := orDefault(o.MaxParallelism, defaultKeyGroups)
+	if err := j.fit(r, o); err != nil {
+		return nil, err
+	}
+	if r.m != nil {
+		groups = int(r.m.KeyGroups)
+	}
+	if o.Parallelism > groups {
+		return nil, fmt.Errorf("parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d", o.Parallelism, groups, meta.MaxKeyGroups)
+	}
+	all := splitLists{}
+	for _, n := range j.nodes {
 		if n.source == nil {
 			continue
 		}
-		list, final, err := n.source.splits(a.ctx)
-		if err != nil {
-			return fmt.Errorf("source %q: %w", n.uid, err)
-		}
-		a.splits[n] = splitList{list, final}
-		if err := a.missingSplits(n, list); err != nil {
+		var s splitList
+		err := call(n.uid, "list splits", func() (err error) {
+			s.list, s.final, err = n.source.splits(ctx)
 			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", n.uid, err)
 		}
+		if err := missingSplits(n, s.list, r, o); err != nil {
+			return nil, err
+		}
+		all[n] = s
 	}
-	return nil
+	return all, nil
 }
 
 // missingSplits refuses to drop a position: a split that the checkpoint knows half read must still be there.
-func (a *attempt) missingSplits(n *node, list []Split) error {
-	s := a.restored.source(n.uid)
-	if s == nil || a.o.Restore.IgnoreExtra {
+func missingSplits(n *node, list []Split, r restored, o *Options) error {
+	s := r.source(n.uid)
+	if s == nil || o.Restore.IgnoreExtra {
 		return nil
 	}
 	have, names := map[string]bool{}, []string{}
@@ -155,7 +166,8 @@ func (a *attempt) recoverSinks() error {
 		if t.Fresh = a.from == nil; t.Fresh {
 			t.Discard = a.o.Restore.earlier
 		}
-		if err := n.sink.recover(a.ctx, t, a.restored.txns(n.uid)); err != nil {
+		err := call(n.uid, "recover", func() error { return n.sink.recover(a.ctx, t, a.restored.txns(n.uid)) })
+		if err != nil {
 			return fmt.Errorf("sink %q: recover: %w", n.uid, err)
 		}
 	}
@@ -184,7 +196,8 @@ func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
 }
 
 // run executes until the attempt ends, and cleans up. The error says why it ended; nil for a bounded input that was
-// read to its end with all output committed, errStopped after a stop.
+// read to its end with all output committed, errStopped after a stop. It returns within the shutdown timeout of each of
+// its two parts, the end of the tasks and the clean-up, and then names what does not.
 func (a *attempt) run() error {
 	errs := make(chan error, len(a.subtasks)+1)
 	var tasks sync.WaitGroup
@@ -192,25 +205,33 @@ func (a *attempt) run() error {
 	for _, st := range a.subtasks {
 		tasks.Go(func() {
 			defer running.leave(st)
-			errs <- st.run()
+			st.run(func(err error) { errs <- err })
 		})
 	}
 	coordinated := make(chan struct{})
 	go func() {
 		defer close(coordinated)
-		errs <- a.coord.run(a.ctx)
+		errs <- call("checkpoints", "coordinate", func() error { return a.coord.run(a.ctx) })
 	}()
 	err := <-errs
 	a.cancel(err)
-	<-coordinated
-	if stuck := running.wait(&tasks, a.o.ShutdownTimeout); stuck != nil {
-		return errors.Join(stuck, err) // their arenas stay mapped: the tasks may still touch them
+	stuck := make(chan error, 1)
+	go func() { stuck <- running.wait(&tasks, a.o.ShutdownTimeout) }()
+	<-coordinated // bounds itself
+	if s := errors.Join(<-stuck, a.coord.stuck); s != nil {
+		return errors.Join(s, err) // their arenas stay mapped: the tasks may still touch them
 	}
 	close(errs)
 	for e := range errs {
 		err = graver(err, e)
 	}
-	return errors.Join(err, a.close())
+	switch e := within(a.o.ShutdownTimeout, "closing sinks and operators", a.close); {
+	case errors.Is(e, ErrStuck):
+		return errors.Join(e, err)
+	case e != nil:
+		a.o.Logger.Warn("close", "job", a.job.name, "error", e) // what had to be durable is
+	}
+	return err
 }
 
 // graver prefers the error that says more: a failure over the end of the context that it caused.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -24,7 +25,6 @@ const (
 
 // request asks the coordinator for a checkpoint.
 type request struct {
-	stop  bool
 	reply chan<- reply // has room for one
 }
 
@@ -46,6 +46,7 @@ type coordinator struct {
 	ends chan struct{} // a source subtask has read all
 
 	requests  chan request
+	stop      <-chan struct{} // closed when the job shall stop; nil once that is known
 	published chan publication
 	committed chan commitment
 	first     chan reply // the outcome of a fresh run's first checkpoint
@@ -54,11 +55,18 @@ type coordinator struct {
 	round    *round    // in flight, nil if none
 	waiting  []request // to be served by the next round
 	open     []openTxn // prepared and not yet known to be committed
+	durable  []openTxn // those of them that a durable checkpoint names: sinks may commit
 	reading  int       // source subtasks that have not ended
+	stopping bool      // take a last checkpoint and end
 	ending   bool      // the last checkpoint of the attempt is committed; only its sinks are waited for
 	failures int       // in a row
-	commits  int       // commitments under way
 	result   error     // of the attempt, once ending
+
+	committing bool          // a commitment is under way
+	owed       bool          // another one is to follow
+	delay      time.Duration // before the next one, after a failure
+
+	stuck error // what abandon has left behind
 }
 
 // round is one checkpoint in flight.
@@ -69,8 +77,8 @@ type round struct {
 	started time.Time
 	missing int // acknowledgements
 	acks    []*ack
-	cancel  context.CancelFunc // of the publication, nil until it begins
-	expired bool
+	cancel  context.CancelCauseFunc // of the publication; nil until it begins or the round is given up
+	expired bool                    // and counted as failed; storage has not let go of it yet
 	serves  []request
 }
 
@@ -87,8 +95,9 @@ type publication struct {
 }
 
 type commitment struct {
-	txns []openTxn
-	err  error
+	done  []openTxn // visible now
+	again bool      // some failed, to be repeated
+	err   error     // ends the attempt
 }
 
 func newCoordinator(a *attempt) *coordinator {
@@ -101,7 +110,8 @@ func newCoordinator(a *attempt) *coordinator {
 	return c
 }
 
-// run coordinates until the attempt ends: nil at the end of the input, errStopped after a stop, or what went wrong.
+// run coordinates until the attempt ends: nil at the end of the input, errStopped after a stop, or what went wrong. Then it
+// gives up what is under way, and waits for that no longer than the shutdown timeout.
 func (c *coordinator) run(ctx context.Context) error {
 	defer c.abandon()
 	c.reading = len(c.a.commands)
@@ -135,13 +145,15 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 	case p := <-c.published:
 		return c.concluded(ctx, p)
 	case m := <-c.committed:
-		return c.sinksCommitted(m)
+		return c.sinksCommitted(ctx, m)
 	case <-c.ends:
 		c.reading--
 	case r := <-c.requests:
 		c.waiting = append(c.waiting, r)
+	case <-c.stop:
+		c.stop, c.stopping = nil, true
 	case now := <-timer:
-		c.expire(now)
+		return c.expire(now)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -154,6 +166,8 @@ func (c *coordinator) timer() (<-chan time.Time, func()) {
 	switch {
 	case c.ending:
 		ok = false
+	case c.round == nil && (c.stopping || c.reading == 0):
+		ok = false // only a late acknowledgement is waited for
 	case c.round != nil:
 		at, ok = c.round.started.Add(c.a.o.Checkpoints.Timeout), !c.round.expired
 	}
@@ -169,10 +183,8 @@ func (c *coordinator) next(now time.Time) error {
 	if c.round != nil || c.ending {
 		return nil
 	}
-	for _, r := range c.waiting {
-		if r.stop {
-			return c.begin(stopping, now)
-		}
+	if c.stopping {
+		return c.begin(stopping, now)
 	}
 	if c.reading == 0 {
 		return c.begin(final, now)
@@ -188,14 +200,16 @@ func (c *coordinator) next(now time.Time) error {
 
 // begin sends a barrier to every source subtask.
 func (c *coordinator) begin(why purpose, now time.Time) error {
+	c.schedule.lastStart = now
+	if st := c.behind(); st != nil {
+		if why == requested {
+			c.answer(c.waiting, reply{err: fmt.Errorf("%w: task %s has not taken up the barrier before", meta.ErrAborted, st)})
+			c.waiting = nil
+		}
+		return nil // a last checkpoint begins when the task's late acknowledgement comes
+	}
 	r := &round{why: why, started: now, missing: len(c.a.subtasks), serves: c.waiting}
 	c.waiting = nil
-	c.schedule.lastStart = now
-	for st, commands := range c.a.commands {
-		if len(commands) > 0 {
-			return c.failed(r, fmt.Errorf("task %s has not taken up the barrier before", st))
-		}
-	}
 	p, err := c.a.dir.Begin()
 	if err != nil {
 		return c.failed(r, err)
@@ -206,6 +220,22 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 		commands <- command{barrier: r.id, stop: why == stopping}
 	}
 	return nil
+}
+
+// behind is a source subtask that has not taken up the barrier of an expired round, nil if there is none.
+func (c *coordinator) behind() *subtask {
+	for st, commands := range c.a.commands {
+		if len(commands) > 0 {
+			return st
+		}
+	}
+	return nil
+}
+
+func (c *coordinator) answer(to []request, r reply) {
+	for _, q := range to {
+		q.reply <- r
+	}
 }
 
 // acknowledged takes in a subtask's part. Prepared transactions are kept whatever becomes of the checkpoint: the next
@@ -233,7 +263,7 @@ func (c *coordinator) acknowledged(ctx context.Context, k *ack) {
 }
 
 func (c *coordinator) publish(ctx context.Context, r *round) {
-	ctx, r.cancel = context.WithCancel(ctx)
+	ctx, r.cancel = context.WithCancelCause(ctx)
 	m := c.metadata(r)
 	txns := append([]openTxn(nil), c.open...)
 	go func() {
@@ -242,41 +272,47 @@ func (c *coordinator) publish(ctx context.Context, r *round) {
 	}()
 }
 
-// expire gives up a checkpoint that takes too long. A publication that hangs keeps the next one from starting, but not
-// the records: its cuts are given up.
-func (c *coordinator) expire(now time.Time) {
+// expire gives up a checkpoint that takes too long. It counts as failed at once. Storage that hangs keeps the next one
+// from starting, but not the records: its cuts are given up.
+func (c *coordinator) expire(now time.Time) error {
 	r := c.round
 	if r == nil || now.Sub(r.started) < c.a.o.Checkpoints.Timeout {
-		return
+		return nil
 	}
 	err := fmt.Errorf("checkpoint %d: not complete after %s: %w", r.id, c.a.o.Checkpoints.Timeout, meta.ErrAborted)
 	r.expired = true
+	c.giveUp(r, err)
+	return c.failed(r, err)
+}
+
+// giveUp ends a round. That storage has let go of it is reported as its publication.
+func (c *coordinator) giveUp(r *round, err error) {
 	if r.cancel != nil {
-		r.cancel()
+		r.cancel(err)
 		return
 	}
-	c.published <- publication{round: r, err: err}
+	r.cancel = func(error) {}
+	go func() {
+		r.pending.Abort(err)
+		c.published <- publication{round: r, err: err}
+	}()
 }
 
 // concluded handles the outcome of a checkpoint.
 func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	r := p.round
-	if r.cancel != nil {
-		r.cancel()
-	}
+	r.cancel(nil)
 	c.round = nil
 	c.schedule.lastEnd = time.Now()
-	if p.err != nil {
-		r.pending.Abort(p.err)
+	switch {
+	case p.err != nil && r.expired:
+		return nil // it was counted then
+	case p.err != nil:
 		return c.failed(r, p.err)
 	}
 	c.failures = 0
 	done := c.completed(r, p.info)
-	for _, q := range r.serves {
-		if !q.stop {
-			q.reply <- reply{checkpoint: done}
-		}
-	}
+	c.answer(r.serves, reply{checkpoint: done})
 	switch r.why {
 	case first:
 		close(c.a.started)
@@ -286,8 +322,13 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	case final:
 		c.ending = true
 	}
-	c.commits++
-	go func() { c.committed <- commitment{p.txns, c.commit(ctx, p.txns)} }()
+	open := map[string]bool{}
+	for _, t := range c.open {
+		open[t.id()] = true
+	}
+	c.durable = slices.DeleteFunc(p.txns, func(t openTxn) bool { return !open[t.id()] })
+	c.owed = true
+	c.commit(ctx)
 	return nil
 }
 
@@ -307,91 +348,128 @@ func (c *coordinator) completed(r *round, info snapshotter.Info) Checkpoint {
 func (c *coordinator) failed(r *round, err error) error {
 	c.failures++
 	c.a.observeFailure(r.id, err)
-	for _, q := range r.serves {
-		q.reply <- reply{err: err}
-	}
+	c.answer(r.serves, reply{err: err})
+	r.serves = nil
 	switch {
 	case r.why == first:
 		c.first <- reply{err: err}
 		return Permanent(err)
-	case r.why == stopping:
-		return Permanent(fmt.Errorf("last checkpoint: %w", err))
 	case c.failures > max(c.a.o.Checkpoints.Tolerable, 0):
 		return Permanent(fmt.Errorf("%w: %d in a row, the last: %w", ErrCheckpoints, c.failures, err))
 	}
 	return nil
 }
 
-// step 8 of a checkpoint: the sinks make visible what it names, beside the records of the next one, until it succeeds.
-func (c *coordinator) commit(ctx context.Context, txns []openTxn) error {
+// commit has the sinks make visible what the newest durable checkpoint names, beside the records of the next one, and
+// removes older checkpoints. One commitment is under way at a time; what fails is repeated, together with what has become
+// durable meanwhile.
+func (c *coordinator) commit(ctx context.Context) {
+	if c.committing || !c.owed {
+		return
+	}
+	c.committing, c.owed = true, false
+	txns, delay := append([]openTxn(nil), c.durable...), c.delay
+	go func() { c.committed <- c.commitAll(ctx, txns, delay) }()
+}
+
+// step 8 of a checkpoint, and then 9 and 10. The transactions of one sink become visible in order.
+func (c *coordinator) commitAll(ctx context.Context, txns []openTxn, delay time.Duration) (m commitment) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return commitment{err: context.Cause(ctx)}
+	}
+	failed := map[*node]bool{}
 	for _, t := range txns {
-		delay := 10 * time.Millisecond
-		for {
-			err := t.node.sink.commit(ctx, t.txn.Handle)
-			if err == nil {
-				break
-			}
-			err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
-			if IsPermanent(err) {
-				return err
-			}
-			c.a.o.Logger.Warn("commit is repeated", "error", err)
-			select {
-			case <-time.After(delay):
-				delay = min(2*delay, 10*time.Second)
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		if failed[t.node] {
+			continue
+		}
+		err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
+		switch {
+		case err == nil:
+			m.done = append(m.done, t)
+			continue
+		case ctx.Err() != nil:
+			m.err = context.Cause(ctx)
+			return m
+		case IsPermanent(err) || broke(err):
+			m.err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
+			return m
+		}
+		failed[t.node], m.again = true, true
+		c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
+	}
+	if !m.again {
+		if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
+			c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
 		}
 	}
-	_, err := c.a.dir.Retire(ctx)
-	return err
+	return m
 }
 
 // sinksCommitted forgets the transactions that are visible now.
-func (c *coordinator) sinksCommitted(m commitment) error {
-	c.commits--
+func (c *coordinator) sinksCommitted(ctx context.Context, m commitment) error {
+	c.committing = false
 	if m.err != nil {
 		return m.err
 	}
-	done := map[string]bool{}
-	for _, t := range m.txns {
-		done[t.node.uid+"\x00"+string(t.txn.Handle)] = true
+	visible := map[string]bool{}
+	for _, t := range m.done {
+		visible[t.id()] = true
 	}
-	kept := c.open[:0]
-	for _, t := range c.open {
-		if !done[t.node.uid+"\x00"+string(t.txn.Handle)] {
-			kept = append(kept, t)
-		}
+	gone := func(t openTxn) bool { return visible[t.id()] }
+	c.open = slices.DeleteFunc(c.open, gone)
+	c.durable = slices.DeleteFunc(c.durable, gone)
+	if m.again {
+		c.delay = min(max(2*c.delay, 10*time.Millisecond), 10*time.Second)
+		c.owed = true
+	} else {
+		c.delay = 0
 	}
-	c.open = kept
+	c.commit(ctx)
 	return nil
 }
 
-// over says that the last checkpoint is taken and its output is visible.
-func (c *coordinator) over() bool { return c.ending && c.commits == 0 }
+// id tells transactions apart, also those of a sink that uses one handle again and again.
+func (t openTxn) id() string {
+	return fmt.Sprintf("%d %d %d %s", t.node.id, t.txn.Checkpoint, t.txn.Subtask, t.txn.Handle)
+}
 
-// abandon ends what is under way when the attempt ends. It returns when nothing of it is running.
+// over says that the last checkpoint is taken and its output is visible.
+func (c *coordinator) over() bool { return c.ending && !c.committing }
+
+// abandon ends what is under way when the attempt ends. It returns when nothing of it is running, or when the shutdown
+// timeout is over.
 func (c *coordinator) abandon() {
-	if r := c.round; r != nil {
-		if r.cancel != nil {
-			r.cancel()
-			p := <-c.published
-			if p.err == nil {
-				c.completed(r, p.info) // it made it: the next attempt starts from there
+	timer := time.NewTimer(c.a.o.ShutdownTimeout)
+	defer timer.Stop()
+	if c.round != nil {
+		c.waiting = append(c.waiting, c.round.serves...)
+		c.giveUp(c.round, meta.ErrAborted)
+	}
+	for c.stuck == nil && (c.round != nil || c.committing) {
+		select {
+		case p := <-c.published:
+			if c.round = nil; p.err == nil {
+				c.completed(p.round, p.info) // it made it: the next attempt starts from there
 			}
-		} else {
-			r.pending.Abort(meta.ErrAborted)
+		case <-c.committed:
+			c.committing = false
+		case <-timer.C:
+			c.stuck = c.leave()
 		}
-		c.waiting = append(c.waiting, r.serves...)
 	}
-	for c.commits > 0 {
-		<-c.committed
-		c.commits--
+	c.answer(c.waiting, reply{err: meta.ErrAborted})
+}
+
+// leave names what does not return.
+func (c *coordinator) leave() error {
+	if c.round != nil {
+		return fmt.Errorf("%w within %s: checkpoint %d is still being written", errStorageStuck, c.a.o.ShutdownTimeout, c.round.id)
 	}
-	for _, q := range c.waiting {
-		q.reply <- reply{err: meta.ErrAborted}
-	}
+	return fmt.Errorf("%w within %s: commit of a sink", ErrStuck, c.a.o.ShutdownTimeout)
 }
 
 // metadata is what the checkpoint says, but for what storage adds.

@@ -13,12 +13,15 @@ var (
 	// ErrPoison reports a record that failed the same operator three times running.
 	ErrPoison = errors.New("poison record")
 
-	// ErrStuck reports a task that did not return within the shutdown deadline.
+	// ErrStuck reports a task, a sink or storage that did not return within the shutdown timeout, and names it.
 	ErrStuck = errors.New("task does not return")
 
 	// ErrCheckpoints reports that more checkpoints in a row failed than the settings tolerate.
 	ErrCheckpoints = errors.New("too many failed checkpoints")
 )
+
+// errStorageStuck is the ErrStuck of storage.
+var errStorageStuck = fmt.Errorf("storage does not answer: %w", ErrStuck)
 
 // Permanent marks an error that no restart can mend: a malformed row, a missing input. The job ends at once.
 func Permanent(err error) error {

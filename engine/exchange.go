@@ -47,22 +47,25 @@ type keySender[K comparable, T any] struct {
 	*route
 	keyer *mmapstate.Keyer[K]
 	key   func(T) K
+	hand  *recordHand[T]
 	open  []*keyedBatch[K, T]
 	home  chan *keyedBatch[K, T]
 	tmp   K // the key in hand: a field, so that a view of it does not move it to the heap
 }
 
-func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], key func(T) K) *keySender[K, T] {
+func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], key func(T) K, h *recordHand[T]) *keySender[K, T] {
 	n := len(r.inbox)
 	return &keySender[K, T]{
-		route: r, keyer: keyer, key: key,
+		route: r, keyer: keyer, key: key, hand: h,
 		open: make([]*keyedBatch[K, T], n),
 		home: make(chan *keyedBatch[K, T], n*(queueDepth+2)),
 	}
 }
 
 func (s *keySender[K, T]) push(v T, at Time) {
+	s.hand.take(v)
 	s.tmp = s.key(v)
+	s.hand.done()
 	k := s.keyer.Key(&s.tmp)
 	to := subtaskOf(k.Group, s.groups, len(s.inbox))
 	b := s.open[to]
@@ -131,8 +134,11 @@ func (in Keyed[K, T]) connect(st *subtask, n *node, keyer *mmapstate.Keyer[K], u
 		return
 	}
 	rec := &keyed[K, T]{} // one for all records: what listens is done with it when it returns
+	h := handFor[T](st, n.uid)
 	listen(st, in.from, func(v T, at Time) {
+		h.take(v)
 		rec.key, rec.val, rec.at = in.key(v), v, at
+		h.done()
 		k := keyer.Key(&rec.key)
 		rec.hash, rec.group = k.Hash, k.Group
 		use(rec)
@@ -140,9 +146,9 @@ func (in Keyed[K, T]) connect(st *subtask, n *node, keyer *mmapstate.Keyer[K], u
 }
 
 // exchange returns what builds the sending end of the stream in an upstream subtask.
-func (in Keyed[K, T]) exchange() func(*subtask, *route) {
+func (in Keyed[K, T]) exchange(n *node) func(*subtask, *route) {
 	return func(st *subtask, r *route) {
-		s := newKeySender(r, keyerFor[K](st.a), in.key)
+		s := newKeySender(r, keyerFor[K](st.a), in.key, handFor[T](st, n.uid))
 		st.senders = append(st.senders, s)
 		listen(st, in.from, s.push)
 	}

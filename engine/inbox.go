@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -71,16 +72,18 @@ func (b *inbox) tryPut(in int, m message) bool {
 	return ok
 }
 
-// put appends a message, waiting for room. It gives up when ctx ends.
-func (b *inbox) put(ctx context.Context, in int, m message) error {
+// put appends a message, waiting for room. It gives up when ctx ends, and is not done when bell rings first.
+func (b *inbox) put(ctx context.Context, in int, m message, bell <-chan time.Time) (done bool, err error) {
 	for !b.tryPut(in, m) {
 		select {
 		case <-b.inputs[in].room:
+		case <-bell:
+			return false, nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // take returns the next message of an input that is not held.

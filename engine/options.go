@@ -30,6 +30,9 @@ type Options struct {
 	Hooks  Hooks
 }
 
+// defaultKeyGroups is the default of Options.MaxParallelism.
+const defaultKeyGroups = 128
+
 // Backend names a policy of where pages go.
 type Backend string
 
@@ -95,7 +98,9 @@ type Restart struct {
 	Jitter       float64       // share of the delay by which it varies; default 0.1; negative: none
 }
 
-// Hooks observe a run. Each may be nil; they are called from the engine's goroutines and must return soon.
+// Hooks observe a run. Each may be nil. They are called one at a time by goroutines of the engine, which wait for them:
+// they must return soon, may ask Running for Latest and Stats, and must not wait for anything that the job does. A hook
+// that panics fails the job.
 type Hooks struct {
 	Checkpoint       func(Checkpoint)                                    // completed: durable
 	CheckpointFailed func(id meta.CheckpointID, err error)               // given up; the job goes on
@@ -137,8 +142,8 @@ func (o Options) validate() error {
 	}
 	fault(o.Restore.Fresh && (o.Restore.Path == Latest || o.Restore.OrFresh), "a fresh start and the newest checkpoint exclude each other")
 	fault(r.Attempts < 0 || r.InitialDelay < 0 || r.MaxDelay < 0 || r.ResetAfter < 0, "restart: attempts and delays may not be negative")
-	fault(r.Multiplier != 0 && r.Multiplier < 1, "restart multiplier %g: want at least 1", r.Multiplier)
-	fault(r.Jitter > 1, "restart jitter %g: want at most 1", r.Jitter)
+	fault(r.Multiplier != 0 && !(r.Multiplier >= 1), "restart multiplier %g: want at least 1", r.Multiplier)
+	fault(!(r.Jitter <= 1), "restart jitter %g: want at most 1", r.Jitter)
 	return errors.Join(found...)
 }
 

@@ -38,6 +38,7 @@ func (a *attempt) assemble() {
 			a.subtasks = append(a.subtasks, st)
 			made[p] = append(made[p], st)
 			for _, n := range p.nodes {
+				a.building = n
 				n.build(st)
 			}
 		}

@@ -31,7 +31,7 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 	check := &Setup{node: n, key: reflect.TypeFor[K]()}
 	newP(check)
 	n.fingerprint = check.fingerprint()
-	n.exchange = in.exchange()
+	n.exchange = in.exchange(n)
 	n.build = func(st *subtask) {
 		keyer := keyerFor[K](st.a)
 		op := newKeyedOp(st, n, keyer.Shape())
@@ -39,13 +39,12 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 		p.out = Out[O]{to: makeOutlet[O](st, out), now: &op.ctx.time}
 		setup := &Setup{op: op, node: n, key: check.key}
 		p.user = newP(setup)
-		p.describe = p.inHand
+		p.describe = p.describeHand
 		for _, t := range op.timers {
 			t.bind(p)
 		}
 		st.ops = append(st.ops, p)
-		op.closes = setup.closes
-		st.opens = append(st.opens, setup.opens...)
+		op.opens, op.closes = setup.opens, setup.closes
 		in.connect(st, n, keyer, p.onRecord)
 	}
 	return Stream[O]{out}
@@ -114,7 +113,7 @@ func (p *processTask[K, In, O, P]) fire(t *timerIndex, w Time) {
 	c.live = false
 }
 
-func (p *processTask[K, In, O, P]) inHand() (key, record string) {
+func (p *processTask[K, In, O, P]) describeHand() (key, record string) {
 	if p.rec == nil {
 		return printed(p.key), "timer at " + p.ctx.time.String()
 	}
@@ -132,7 +131,7 @@ func (p *processTask[K, In, O, P]) snapshot(a *ack) error { return p.freeze(a) }
 func (p *processTask[K, In, O, P]) close() error {
 	var errs []error
 	for _, f := range p.closes {
-		errs = append(errs, f())
+		errs = append(errs, call(p.node.uid, "OnClose", f))
 	}
 	return errors.Join(errs...)
 }

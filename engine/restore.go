@@ -170,18 +170,43 @@ func openDir(job string, c Checkpoints) (*snapshotter.Dir, error) {
 	return snapshotter.Open(filepath.Join(dir, job), so)
 }
 
-// choose finds the checkpoint that the job starts from; nil is a fresh start.
-func choose(ctx context.Context, dir *snapshotter.Dir, j *Job, o *Options) (*snapshotter.Checkpoint, error) {
+// beginning is what a job starts from. Nothing on disk has changed yet.
+type beginning struct {
+	from *snapshotter.Checkpoint // nil: fresh
+
+	// settle makes the directory ready for it, at last, and returns the checkpoint to read in from's place.
+	settle func(context.Context) (*snapshotter.Checkpoint, error)
+}
+
+func (b beginning) restored() restored {
+	if b.from == nil {
+		return restored{}
+	}
+	return restored{b.from.Meta}
+}
+
+func (b beginning) close() error {
+	if b.from == nil {
+		return nil
+	}
+	return b.from.Close()
+}
+
+// choose finds the checkpoint that the job starts from.
+func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 	r := o.Restore
+	b.settle = func(context.Context) (*snapshotter.Checkpoint, error) { return b.from, nil }
 	switch {
 	case r.Path == "":
-		return nil, startFresh(ctx, dir, j, r.Fresh)
+		discard, err := inTheWay(dir, j, r.Fresh)
+		b.settle = func(ctx context.Context) (*snapshotter.Checkpoint, error) { return nil, discard(ctx) }
+		return b, err
 	case r.Path == Latest:
-		cp, err := dir.Latest()
+		b.from, err = dir.Latest()
 		if r.OrFresh && errors.Is(err, meta.ErrNotFound) {
-			return nil, nil
+			return b, nil
 		}
-		return cp, err
+		return b, err
 	}
 	dataDir := ""
 	if o.Checkpoints.DataDir != "" {
@@ -190,34 +215,46 @@ func choose(ctx context.Context, dir *snapshotter.Dir, j *Job, o *Options) (*sna
 	lo := snapshotter.LoadOptions{FS: o.Checkpoints.fs, DataDir: dataDir}
 	cp, err := snapshotter.Load(r.Path, lo)
 	if err != nil {
-		return nil, err
+		return b, err
 	}
+	b.from = cp
 	if err := newest(cp, lo, r.Rewind); err != nil {
-		return nil, errors.Join(err, cp.Close())
+		return b, err
 	}
 	if o.Checkpoints.Dir != "" && inside(dir, cp) {
+		b.settle = func(ctx context.Context) (*snapshotter.Checkpoint, error) {
+			defer cp.Close()
+			if err := dir.Rewind(ctx, cp.Meta.ID); err != nil {
+				return nil, err
+			}
+			return dir.Latest()
+		}
+		return b, nil
+	}
+	discard, err := inTheWay(dir, j, r.Fresh)
+	b.settle = func(ctx context.Context) (*snapshotter.Checkpoint, error) { // the one outside stays as it is
 		defer cp.Close()
-		if err := dir.Rewind(ctx, cp.Meta.ID); err != nil {
+		if err := discard(ctx); err != nil {
 			return nil, err
 		}
-		return dir.Latest()
+		return dir.Import(ctx, cp, nil)
 	}
-	return adopt(ctx, dir, j, o, cp)
+	return b, err
 }
 
-// startFresh makes sure that nothing of an earlier run is in the way.
-func startFresh(ctx context.Context, dir *snapshotter.Dir, j *Job, discard bool) error {
+// inTheWay looks for what an earlier run has left and returns what discards it, if that is allowed.
+func inTheWay(dir *snapshotter.Dir, j *Job, discard bool) (func(context.Context) error, error) {
 	ids, err := dir.List()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case len(ids) == 0:
-		return nil
+		return func(context.Context) error { return nil }, nil
 	case discard:
-		return dir.DiscardAll(ctx) // and takes another id
+		return dir.DiscardAll, nil // the directory takes another id
 	}
-	return fmt.Errorf("%s %w of job %q, newest checkpoint %d", dir.Path(), meta.ErrExists, j.name, ids[len(ids)-1])
+	return nil, fmt.Errorf("%s %w of job %q, newest checkpoint %d", dir.Path(), meta.ErrExists, j.name, ids[len(ids)-1])
 }
 
 // newest refuses a checkpoint that has a newer one beside it: what was committed after it would be repeated.
@@ -234,8 +271,8 @@ func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions, rewind bool)
 		return err
 	}
 	defer last.Close()
-	if last.Meta.ID <= cp.Meta.ID {
-		return nil
+	if last.Meta.Job != cp.Meta.Job || last.Meta.ID <= cp.Meta.ID {
+		return nil // what lies beside a copied checkpoint may be another job's
 	}
 	return fmt.Errorf("%s: %w: %s is newer", cp.Path, meta.ErrNotNewest, last.Path)
 }
@@ -252,16 +289,4 @@ func inside(dir *snapshotter.Dir, cp *snapshotter.Checkpoint) bool {
 	a, errA = filepath.Abs(a)
 	b, errB = filepath.Abs(b)
 	return errA == nil && errB == nil && a == b
-}
-
-// adopt brings a checkpoint from outside in under own names. The one outside stays as it is.
-func adopt(ctx context.Context, dir *snapshotter.Dir, j *Job, o *Options, cp *snapshotter.Checkpoint) (*snapshotter.Checkpoint, error) {
-	defer cp.Close()
-	if err := j.fit(restored{cp.Meta}, o); err != nil {
-		return nil, err
-	}
-	if err := startFresh(ctx, dir, j, o.Restore.Fresh); err != nil {
-		return nil, err
-	}
-	return dir.Import(ctx, cp, nil)
 }

@@ -39,6 +39,8 @@ type Running struct {
 	dir *snapshotter.Dir
 
 	requests chan request
+	stop     chan struct{} // closed by Stop
+	stopOnce sync.Once
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
 	outcome  Outcome // set before done is closed
@@ -70,20 +72,39 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), done: make(chan struct{})}
+	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
-	a, err := r.first(ctx)
+	var a *attempt
+	err = call("job "+j.name, "start", func() (err error) {
+		a, err = r.first(ctx)
+		return err
+	})
 	if err != nil {
-		r.cancel(err)
-		return nil, errors.Join(err, dir.Close())
+		return nil, r.refuse(err)
 	}
 	result := make(chan error, 1)
 	go func() { result <- a.run() }()
 	if err := a.firstCheckpoint(result); err != nil {
-		return nil, errors.Join(err, dir.Close())
+		return nil, r.refuse(err)
 	}
 	go r.supervise(ctx, a, result)
 	return r, nil
+}
+
+// refuse gives up what a start that failed has taken.
+func (r *Running) refuse(err error) error {
+	r.cancel(err)
+	return errors.Join(err, r.cleanUp(err, r.dir.Close))
+}
+
+// cleanUp runs the last work on storage. When storage has not answered before, or does not now, that goes on in the
+// background, and the directory stays locked until it is done.
+func (r *Running) cleanUp(ended error, f func() error) error {
+	if errors.Is(ended, errStorageStuck) {
+		go f()
+		return nil
+	}
+	return within(r.o.ShutdownTimeout, "the directory of checkpoints", f)
 }
 
 // firstCheckpoint waits until a fresh attempt has published its first checkpoint, or has ended without.
@@ -125,23 +146,34 @@ func (r *Running) first(ctx context.Context) (*attempt, error) {
 	if r.o.Restore.Fresh {
 		r.o.Restore.earlier = r.dir.Job()
 	}
-	from, err := choose(ctx, r.dir, r.job, &r.o)
+	b, err := choose(r.dir, r.job, &r.o)
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	splits, err := survey(ctx, r.job, &r.o, b.restored())
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	from, err := b.settle(ctx) // nothing has been changed before; from here on the start is meant
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.prepare(ctx, from)
+	a, err := r.prepare(ctx, from, splits)
 	if err != nil {
 		return nil, err
 	}
-	return a, r.dir.SweepOrphans(ctx)
+	if err := r.dir.SweepOrphans(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
 }
 
-func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint) (*attempt, error) {
-	a, err := newAttempt(ctx, r.job, &r.o, r.dir, from)
+func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, splits splitLists) (*attempt, error) {
+	a, err := newAttempt(ctx, r.job, &r.o, r.dir, from, splits)
 	if err != nil {
 		return nil, err
 	}
-	a.coord.requests = r.requests
+	a.coord.requests, a.coord.stop = r.requests, r.stop
 	a.running = r
 	r.mu.Lock()
 	r.attempt = a
@@ -152,10 +184,18 @@ func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint) (*a
 		r.last, r.have = cp, true
 		r.mu.Unlock()
 		if f := r.o.Hooks.Restored; f != nil {
-			f(cp)
+			r.hook("Restored", func() { f(cp) })
 		}
 	}
 	return a, nil
+}
+
+// hook calls a hook. One that breaks fails the job.
+func (r *Running) hook(name string, f func()) {
+	err := call("hook "+name, "called", func() error { f(); return nil })
+	if err != nil {
+		r.cancel(Permanent(err))
+	}
 }
 
 func (r *Running) describe(from *snapshotter.Checkpoint) Checkpoint {
@@ -210,6 +250,7 @@ func (r *Running) follow(ctx context.Context, p *restarts, err error) (follower,
 			}
 			return r.interrupted(ctx, err)
 		}
+		p.started(time.Now())
 		a, again := r.restart(ctx)
 		if again == nil {
 			return follower{attempt: a}, ""
@@ -218,27 +259,28 @@ func (r *Running) follow(ctx context.Context, p *restarts, err error) (follower,
 	}
 }
 
-// interrupted tells a cancelled run from one whose context ended.
+// interrupted tells a cancelled run from one that a hook broke and one whose context ended.
 func (r *Running) interrupted(ctx context.Context, err error) (follower, State) {
-	if cause := context.Cause(ctx); errors.Is(cause, ErrCancelled) {
-		if errors.Is(err, ErrStuck) {
-			return follower{err: err}, Cancelled
-		}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrCancelled) && errors.Is(err, ErrStuck):
+		return follower{err: err}, Cancelled
+	case errors.Is(cause, ErrCancelled):
 		return follower{err: ErrCancelled}, Cancelled
+	case broke(cause):
+		return follower{err: cause}, Failed
 	}
 	return follower{err: err}, Crashed
 }
 
-// backOff waits before a restart. A request for a stop is served at once: the newest checkpoint is the last one.
+// backOff waits before a restart. A stop is served at once: the newest checkpoint is the last one.
 func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error) (end State, ended bool) {
 	r.mu.Lock()
 	r.restarts++
 	n := r.restarts
-	last := r.last
 	r.mu.Unlock()
 	r.o.Logger.Info("attempt failed", "job", r.job.name, "error", cause, "restart", delay)
 	if f := r.o.Hooks.Restart; f != nil {
-		f(n, delay, cause)
+		r.hook("Restart", func() { f(n, delay, cause) })
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -248,34 +290,64 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 			return "", false
 		case <-ctx.Done():
 			return Crashed, true
-		case q := <-r.requests:
-			if !q.stop {
-				q.reply <- reply{err: fmt.Errorf("%w: the job is about to be restarted", meta.ErrAborted)}
-				continue
-			}
-			q.reply <- reply{checkpoint: last}
+		case <-r.stop:
 			return Stopped, true
+		case q := <-r.requests:
+			q.reply <- reply{err: fmt.Errorf("%w: the job is about to be restarted", meta.ErrAborted)}
 		}
 	}
 }
 
-// restart revokes the old attempt's right to publish, then picks the checkpoint to go on from.
+// restart makes the next attempt. When ctx ends it waits no longer than the shutdown timeout for what is under way.
 func (r *Running) restart(ctx context.Context) (*attempt, error) {
-	r.dir.Revoke()
-	from, err := r.dir.Latest()
-	if err != nil {
-		return nil, Permanent(err)
+	made := make(chan follower, 1)
+	go func() {
+		a, err := r.renew(ctx)
+		made <- follower{a, err}
+	}()
+	select {
+	case f := <-made:
+		return f.attempt, f.err
+	case <-ctx.Done():
 	}
-	return r.prepare(ctx, from)
+	return nil, within(r.o.ShutdownTimeout, "the restart", func() error {
+		f := <-made
+		if f.err == nil {
+			f.err = errors.Join(context.Cause(ctx), f.attempt.close())
+		}
+		return f.err
+	})
+}
+
+// renew revokes the old attempt's right to publish, then picks the checkpoint to go on from.
+func (r *Running) renew(ctx context.Context) (a *attempt, err error) {
+	err = call("job "+r.job.name, "restart", func() error {
+		r.dir.Revoke()
+		from, err := r.dir.Latest()
+		if err != nil {
+			return Permanent(err)
+		}
+		splits, err := survey(ctx, r.job, &r.o, restored{from.Meta})
+		if err != nil {
+			return errors.Join(err, from.Close())
+		}
+		a, err = r.prepare(ctx, from, splits)
+		return err
+	})
+	return a, err
 }
 
 // end settles what becomes of the checkpoints, and closes the run.
 func (r *Running) end(s State, err error) {
-	out := Outcome{State: s, Err: err, Kept: keeps(s, r.o.Checkpoints.Retention)}
-	if !out.Kept {
-		out.Err = errors.Join(out.Err, r.dir.DiscardAll(context.Background()))
-	}
-	out.Err = errors.Join(out.Err, r.dir.Close())
+	stuck := errors.Is(err, errStorageStuck) // what storage will still do is not known: nothing may be deleted
+	out := Outcome{State: s, Err: err, Kept: stuck || keeps(s, r.o.Checkpoints.Retention)}
+	clean := r.cleanUp(err, func() error {
+		if out.Kept {
+			return r.dir.Close()
+		}
+		return errors.Join(r.dir.DiscardAll(context.Background()), r.dir.Close())
+	})
+	out.Err = errors.Join(err, clean)
 	r.mu.Lock()
 	r.final = r.stats()
 	out.Checkpoint = r.last
@@ -302,11 +374,12 @@ func keeps(s State, mode Retention) bool {
 	return true
 }
 
-// ask sends a request to whoever serves the job now.
-func (r *Running) ask(ctx context.Context, stop bool) (Checkpoint, error) {
+// Checkpoint takes a checkpoint now and returns when it is durable. It fails with meta.ErrAborted if the job ends or is
+// restarted first, with the checkpoint's own error if it is given up, and with ctx's when that ends first.
+func (r *Running) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	answer := make(chan reply, 1)
 	select {
-	case r.requests <- request{stop: stop, reply: answer}:
+	case r.requests <- request{reply: answer}:
 	case <-r.done:
 		return r.outcome.Checkpoint, fmt.Errorf("job %q has %s already", r.job.name, r.outcome.State)
 	case <-ctx.Done():
@@ -322,21 +395,11 @@ func (r *Running) ask(ctx context.Context, stop bool) (Checkpoint, error) {
 	}
 }
 
-// Stop takes a last checkpoint, has the sinks commit, ends the job and keeps its checkpoints. A job that has ended
-// already is not an error. When ctx ends first, Stop returns its error and the job goes on stopping.
+// Stop takes a last checkpoint, has the sinks commit, ends the job and keeps its checkpoints; it returns the last one. If
+// an attempt fails before that, the job ends with the newest checkpoint that it has. A job that has ended already is not
+// an error. When ctx ends first, Stop returns its error and the job goes on stopping.
 func (r *Running) Stop(ctx context.Context) (Checkpoint, error) {
-	select {
-	case <-r.done:
-		return r.outcome.Checkpoint, r.outcome.Err
-	default:
-	}
-	answer := make(chan reply, 1)
-	select {
-	case r.requests <- request{stop: true, reply: answer}:
-	case <-r.done:
-	case <-ctx.Done():
-		return Checkpoint{}, context.Cause(ctx)
-	}
+	r.stopOnce.Do(func() { close(r.stop) })
 	select {
 	case <-r.done:
 	case <-ctx.Done():
@@ -356,10 +419,7 @@ func (r *Running) Cancel() error {
 	return r.outcome.Err
 }
 
-// Checkpoint takes a checkpoint now and returns when it is durable.
-func (r *Running) Checkpoint(ctx context.Context) (Checkpoint, error) { return r.ask(ctx, false) }
-
-// Done is closed when the job has ended.
+// Done is closed when the job has ended: its tasks have returned, and what becomes of its checkpoints is settled.
 func (r *Running) Done() <-chan struct{} { return r.done }
 
 // Wait returns when the job has ended: nil if it finished or was stopped.
@@ -402,7 +462,7 @@ func (a *attempt) observe(c Checkpoint) {
 	r.complete++
 	r.mu.Unlock()
 	if f := r.o.Hooks.Checkpoint; f != nil {
-		f(c)
+		r.hook("Checkpoint", func() { f(c) })
 	}
 }
 
@@ -414,7 +474,7 @@ func (a *attempt) observeFailure(id meta.CheckpointID, err error) {
 	r.mu.Unlock()
 	r.o.Logger.Info("checkpoint failed", "job", r.job.name, "checkpoint", id, "error", err)
 	if f := r.o.Hooks.CheckpointFailed; f != nil {
-		f(id, err)
+		r.hook("CheckpointFailed", func() { f(id, err) })
 	}
 }
 
@@ -449,14 +509,23 @@ func (p *restarts) after(now time.Time, err error) (time.Duration, error) {
 		return 0, fmt.Errorf("%w (after %d restarts)", err, p.o.Attempts)
 	}
 	if p.delay == 0 {
-		p.delay = p.o.InitialDelay
+		p.delay = min(p.o.InitialDelay, p.o.MaxDelay)
 	} else {
-		p.delay = min(time.Duration(float64(p.delay)*p.o.Multiplier), p.o.MaxDelay)
+		p.delay = p.scaled(p.o.Multiplier)
 	}
 	if p.o.Jitter <= 0 {
 		return p.delay, nil
 	}
-	return time.Duration(float64(p.delay) * (1 + p.o.Jitter*(2*rand.Float64()-1))), nil
+	return p.scaled(1 + p.o.Jitter*(2*rand.Float64()-1)), nil
+}
+
+// scaled is the delay times a factor, at most MaxDelay.
+func (p *restarts) scaled(factor float64) time.Duration {
+	d := float64(p.delay) * factor
+	if d >= float64(p.o.MaxDelay) {
+		return p.o.MaxDelay
+	}
+	return time.Duration(d)
 }
 
 // poison finds the record that fails the same operator again and again.

@@ -23,10 +23,12 @@ type Setup struct {
 	closes []func() error
 }
 
-// OnOpen registers f to run in each subtask before its first record. Its context ends with the attempt.
+// OnOpen registers f to run in each subtask before its first record; an error ends the attempt. Its context ends with
+// the attempt.
 func (s *Setup) OnOpen(f func(context.Context) error) { s.opens = append(s.opens, f) }
 
-// OnClose registers f to run in each subtask when the attempt ends, however it ends.
+// OnClose registers f to run for each subtask that has begun to run, when the attempt ends, however it ends and also if
+// an OnOpen failed. Its error is logged: nothing depends on it any more.
 func (s *Setup) OnClose(f func() error) { s.closes = append(s.closes, f) }
 
 // checking says that this is the graph's check: nothing runs yet.
@@ -92,7 +94,9 @@ type keyedOp struct {
 	watermark Time
 	describe  func() (key, record string) // what is in hand
 	stats     *nodeStats
+	opens     []func(context.Context) error
 	closes    []func() error
+	opening   bool   // an OnOpen runs
 	buf       []byte // an encoded value
 	scratch   []byte // a key with a number
 }
@@ -103,7 +107,29 @@ func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op.watermark = st.a.restored.watermark(n.uid)
 	op.ctx.op = op
 	st.keyed = append(st.keyed, op)
+	st.hands = append(st.hands, op)
 	return op
+}
+
+// open runs what the constructor has registered with OnOpen.
+func (op *keyedOp) open(ctx context.Context) error {
+	for _, f := range op.opens {
+		op.opening = true
+		if err := f(ctx); err != nil {
+			return &OperatorError{UID: op.node.uid, Err: fmt.Errorf("OnOpen: %w", err)}
+		}
+		op.opening = false
+	}
+	return nil
+}
+
+func (op *keyedOp) busy() bool { return op.ctx.live || op.opening }
+
+func (op *keyedOp) inHand() (uid, key, record string) {
+	if op.ctx.live {
+		key, record = op.describe()
+	}
+	return op.node.uid, key, record
 }
 
 // freeze adds the operator's state to a checkpoint.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -15,10 +16,16 @@ type sinkDoors struct {
 // To writes a stream to a sink. The uid names the sink's transactions in checkpoints.
 func To[T any](in Stream[T], uid string, sink Sink[T]) {
 	n := in.from.node.job.add("sink", uid, in.from)
-	n.sink = &sinkDoors{recover: sink.Recover, commit: sink.Commit}
+	n.sink = &sinkDoors{}
+	if sink == nil {
+		n.job.mistake("sink %q is nil", uid)
+		return
+	}
+	n.sink.recover, n.sink.commit = sink.Recover, sink.Commit
 	n.build = func(st *subtask) {
 		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
 		st.ops = append(st.ops, s)
+		st.hands = append(st.hands, s)
 		listen(st, in.from, s.push)
 	}
 }
@@ -29,6 +36,7 @@ type sinkTask[T any] struct {
 	n     *node
 	sink  Sink[T]
 	w     Writer[T] // nil until the first row or barrier
+	calls bool      // the sink or its writer is being called
 	buf   []T
 	stats *nodeStats
 }
@@ -37,14 +45,19 @@ func (s *sinkTask[T]) push(v T, _ Time) {
 	s.buf = append(s.buf, v)
 	if len(s.buf) == cap(s.buf) {
 		if err := s.flush(); err != nil {
-			panic(&OperatorError{UID: s.n.uid, Err: err})
+			panic(err)
 		}
 	}
 }
 
 func (s *sinkTask[T]) open() (err error) {
 	if s.w == nil {
+		s.calls = true
 		s.w, err = s.sink.Open(s.st.ctx, s.st.a.task(s.n, s.st.index))
+		s.calls = false
+	}
+	if err == nil && s.w == nil {
+		err = errors.New("the sink opened no writer")
 	}
 	return err
 }
@@ -56,7 +69,10 @@ func (s *sinkTask[T]) flush() error {
 	if err := s.open(); err != nil {
 		return s.wrap(err)
 	}
-	if err := s.w.Write(s.st.ctx, s.buf); err != nil {
+	s.calls = true
+	err := s.w.Write(s.st.ctx, s.buf)
+	s.calls = false
+	if err != nil {
 		return s.wrap(err)
 	}
 	s.stats.in.Add(int64(len(s.buf)))
@@ -70,7 +86,9 @@ func (s *sinkTask[T]) snapshot(a *ack) error {
 	if err := s.open(); err != nil {
 		return s.wrap(err)
 	}
+	s.calls = true
 	txn, err := s.w.Prepare(s.st.ctx, uint64(a.id))
+	s.calls = false
 	if err != nil {
 		return s.wrap(err)
 	}
@@ -86,7 +104,11 @@ func (s *sinkTask[T]) close() error {
 	if s.w == nil {
 		return nil
 	}
-	return s.w.Close()
+	return call(s.n.uid, "close", s.w.Close)
 }
+
+func (s *sinkTask[T]) busy() bool { return s.calls }
+
+func (s *sinkTask[T]) inHand() (uid, key, record string) { return s.n.uid, "", "" }
 
 func (s *sinkTask[T]) wrap(err error) error { return &OperatorError{UID: s.n.uid, Err: err} }

@@ -33,7 +33,12 @@ type command struct {
 // has watermarks; without, its time stands still until the source ends.
 func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 	n := j.add("source", uid, nil)
-	n.source = &sourceDoors{splits: src.Splits}
+	n.source = &sourceDoors{}
+	if src == nil {
+		j.mistake("source %q is nil", uid)
+	} else {
+		n.source.splits = src.Splits
+	}
 	var times Times[T]
 	if len(t) > 0 {
 		times = t[0]
@@ -47,7 +52,9 @@ func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 	out := n.output("", times.at != nil)
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
-		st.source = &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, stats: st.statsOf(n)}
+		s := &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, stats: st.statsOf(n)}
+		st.source = s
+		st.hands = append(st.hands, s)
 	}
 	return Stream[T]{out}
 }
@@ -65,7 +72,13 @@ type sourceTask[T any] struct {
 	filled  chan filledBatch[T] // nil after a stop
 	stopped bool
 	ended   bool // all splits are done and no further ones will come
+	asleep  bool // downstream was told to go on without this subtask's time
+	timed   []T  // the records whose event time is being read, from the one in hand on
 }
+
+func (s *sourceTask[T]) busy() bool { return len(s.timed) > 0 }
+
+func (s *sourceTask[T]) inHand() (uid, key, record string) { return s.n.uid, "", printed(s.timed[0]) }
 
 type splitTask[T any] struct {
 	id      string
@@ -99,7 +112,7 @@ func (s *sourceTask[T]) run() error {
 			if err := s.st.barrier(c.barrier); err != nil {
 				return err
 			}
-			s.st.idle()
+			s.st.gather(time.Hour) // there is no state yet
 		case <-s.st.a.started:
 			started = true
 		case <-ctx.Done():
@@ -132,7 +145,7 @@ func (s *sourceTask[T]) assign() {
 	}
 }
 
-// read is the goroutine of one split.
+// read is the goroutine of one split. However it ends, its task is told.
 func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- filledBatch[T]) {
 	send := func(b *Batch[T], pos Position, err error) bool {
 		select {
@@ -142,15 +155,24 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 			return false
 		}
 	}
+	returned := false
 	defer func() {
+		err := errGoexit
 		if v := recover(); v != nil {
-			err := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: panic: %v", p.id, v), Stack: debug.Stack()}
-			send(newBatch[T](), p.pos, err)
+			err = panicked(v)
+		}
+		if !returned {
+			send(newBatch[T](), "", &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()})
 		}
 	}()
+	s.readSplit(ctx, p, send)
+	returned = true
+}
+
+func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(*Batch[T], Position, error) bool) {
 	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
 	if err != nil {
-		send(newBatch[T](), p.pos, err)
+		send(newBatch[T](), "", err)
 		return
 	}
 	defer r.Close()
@@ -196,28 +218,31 @@ func (s *sourceTask[T]) loop(commands <-chan command) error {
 			continue
 		default:
 		}
-		s.st.idle()
-		select {
-		case c := <-commands:
-			if err := s.obey(c); err != nil {
-				return err
-			}
-		case f := <-s.filled:
-			if err := s.take(f); err != nil {
-				return err
-			}
-		case <-ticks:
-			if s.stopped {
-				continue
-			}
-			s.doze()
-			if err := s.tick(); err != nil {
-				return err
-			}
-		case <-s.st.ctx.Done():
-			return context.Cause(s.st.ctx)
+		if err := s.wait(commands, ticks); err != nil {
+			return err
 		}
 	}
+}
+
+// wait handles the next thing that happens.
+func (s *sourceTask[T]) wait(commands <-chan command, ticks <-chan time.Time) error {
+	again, stop := s.st.idle()
+	defer stop()
+	select {
+	case c := <-commands:
+		return s.obey(c)
+	case f := <-s.filled:
+		return s.take(f)
+	case <-again:
+	case <-ticks:
+		if !s.stopped {
+			s.doze()
+			return s.tick()
+		}
+	case <-s.st.ctx.Done():
+		return context.Cause(s.st.ctx)
+	}
+	return nil
 }
 
 // obey sends a barrier. After the barrier of a stop nothing more is read.
@@ -231,6 +256,9 @@ func (s *sourceTask[T]) obey(c command) error {
 // take sends a batch of records through the chain.
 func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	p := f.split
+	if broke(f.err) {
+		return f.err
+	}
 	if f.err != nil && !errors.Is(f.err, io.EOF) {
 		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
 	}
@@ -257,7 +285,9 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 
 func (s *sourceTask[T]) takeTimed(p *splitTask[T], recs []T) error {
 	for i := range recs {
+		s.timed = recs[i:]
 		at := TimeOf(s.times.at(recs[i]))
+		s.timed = nil
 		if at == MinTime || at == MaxTime {
 			return Permanent(&OperatorError{UID: s.n.uid, Record: printed(recs[i]),
 				Err: errors.New("event time is outside the years 1678 to 2261")})
@@ -295,23 +325,46 @@ func (s *sourceTask[T]) tick() error {
 		least = min(least, w)
 	}
 	s.stats.watermark.Store(int64(s.st.watermark))
-	switch {
-	case awake:
+	if awake {
+		s.wake()
 		return s.st.advance(least)
-	case !done:
-		for _, to := range s.st.senders {
-			to.send(message{kind: msgIdle})
-		}
+	}
+	if !done || !s.st.a.splits[s.n].final { // no time to expect from here for now
+		s.sleep()
 		return nil
-	case s.ended || !s.st.a.splits[s.n].final:
+	}
+	if s.ended {
 		return nil
 	}
 	s.ended = true
+	s.wake()
 	if err := s.st.advance(MaxTime); err != nil {
 		return err
 	}
 	s.stats.watermark.Store(int64(MaxTime))
 	return s.st.a.sourceEnded(s.st.ctx)
+}
+
+// sleep tells the tasks behind to go on without this subtask's time.
+func (s *sourceTask[T]) sleep() {
+	if s.asleep {
+		return
+	}
+	s.asleep = true
+	for _, to := range s.st.senders {
+		to.send(message{kind: msgIdle})
+	}
+}
+
+// wake makes the tasks behind wait for this subtask's time again, from where it stood.
+func (s *sourceTask[T]) wake() {
+	if !s.asleep {
+		return
+	}
+	s.asleep = false
+	for _, to := range s.st.senders {
+		to.send(message{kind: msgWatermark, time: s.st.watermark})
+	}
 }
 
 // snapshot adds the positions of the splits, as of the last batch that went through.

@@ -44,7 +44,13 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
 		to := makeOutlet[U](st, out)
-		listen(st, in.from, func(v T, at Time) { to.push(f(v), at) })
+		h := handFor[T](st, n.label())
+		listen(st, in.from, func(v T, at Time) {
+			h.take(v)
+			u := f(v)
+			h.done()
+			to.push(u, at)
+		})
 	}
 	return Stream[U]{out}
 }
@@ -55,8 +61,12 @@ func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
+		h := handFor[T](st, n.label())
 		listen(st, in.from, func(v T, at Time) {
-			if keep(v) {
+			h.take(v)
+			ok := keep(v)
+			h.done()
+			if ok {
 				to.push(v, at)
 			}
 		})
@@ -72,11 +82,14 @@ func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
 		to := makeOutlet[U](st, out)
 		var now Time
 		emit := Out[U]{to: to, now: &now}
+		h := handFor[T](st, n.label())
 		listen(st, in.from, func(v T, at Time) {
 			now = at
+			h.take(v)
 			if err := f(v, emit); err != nil {
-				panic(&OperatorError{UID: n.label(), Record: printed(v), Err: err})
+				panic(&OperatorError{UID: h.uid, Record: printed(v), Err: err})
 			}
+			h.done()
 		})
 	}
 	return Stream[U]{out}

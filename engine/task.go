@@ -14,6 +14,9 @@ import (
 // gatherBudget is how long a task copies frozen lines between two batches.
 const gatherBudget = 20 * time.Microsecond
 
+// gatherAgain is how long a task that waits lets the writer of a checkpoint make room for more saved lines.
+const gatherAgain = time.Millisecond
+
 // taskPlan is a chain of nodes that run fused in one goroutine per subtask.
 type taskPlan struct {
 	head  *node   // a source, or what reads from other tasks
@@ -50,8 +53,9 @@ type subtask struct {
 	ops     []operator    // in topological order
 	keyed   []*keyedOp    // those with state
 	senders []sender
-	opens   []func(context.Context) error
+	hands   []hand // in the order in which calls nest
 	stats   []*nodeStats
+	begun   bool // run was called
 
 	inbox    *inbox
 	receive  func(batch any)
@@ -80,16 +84,26 @@ type nodeCut struct {
 
 func (st *subtask) String() string { return fmt.Sprintf("%s [%d]", st.plan, st.index) }
 
-// run is the subtask's goroutine. Whatever goes wrong in it, a user's panic too, becomes its error.
-func (st *subtask) run() (err error) {
+// run is the subtask's goroutine. It reports once, whatever goes wrong in it: a user's panic and runtime.Goexit become
+// its error.
+func (st *subtask) run(report func(error)) {
+	st.begun = true
+	err := errGoexit
 	defer func() {
 		if v := recover(); v != nil {
 			err = st.failure(v, debug.Stack())
+		} else if err == errGoexit {
+			err = st.culprit(errGoexit, debug.Stack())
 		}
+		report(err)
 	}()
-	for _, open := range st.opens {
-		if err := open(st.ctx); err != nil {
-			return fmt.Errorf("open task %s: %w", st, err)
+	err = st.work()
+}
+
+func (st *subtask) work() error {
+	for _, op := range st.keyed {
+		if err := op.open(st.ctx); err != nil {
+			return err
 		}
 	}
 	if st.source != nil {
@@ -103,10 +117,13 @@ func (st *subtask) loop() error {
 	for {
 		m, in, ok := st.inbox.take()
 		if !ok {
-			st.idle()
+			again, stop := st.idle()
 			select {
 			case <-st.inbox.wake:
+			case <-again:
 			case <-st.ctx.Done():
+			}
+			if stop(); st.ctx.Err() != nil {
 				return context.Cause(st.ctx)
 			}
 			continue
@@ -198,8 +215,18 @@ func (st *subtask) gather(budget time.Duration) {
 	}
 }
 
-// idle is called before the subtask waits: whatever can be gathered is gathered now.
-func (st *subtask) idle() { st.gather(time.Hour) }
+// idle is called before the subtask waits: whatever can be gathered is gathered now. While a checkpoint is in flight
+// there may be more to gather soon, when its writer has made room: again rings when to look. Call stop after the wait.
+func (st *subtask) idle() (again <-chan time.Time, stop func()) {
+	st.gather(time.Hour)
+	for _, op := range st.keyed {
+		if done, _ := op.store.Settle(); !done {
+			t := time.NewTimer(gatherAgain)
+			return t.C, func() { t.Stop() }
+		}
+	}
+	return nil, func() {}
+}
 
 // pause is called between timers of a long run of them.
 func (st *subtask) pause() {
@@ -218,13 +245,20 @@ func (st *subtask) put(to *inbox, in int, m message) {
 	if to.tryPut(in, m) {
 		return
 	}
-	st.idle()
-	if err := to.put(st.ctx, in, m); err != nil {
-		panic(err)
+	for done := false; !done; {
+		again, stop := st.idle()
+		var err error
+		done, err = to.put(st.ctx, in, m, again)
+		if stop(); err != nil {
+			panic(err)
+		}
 	}
 }
 
 func (st *subtask) close() (err error) {
+	if !st.begun {
+		return nil
+	}
 	for _, op := range st.ops {
 		err = errors.Join(err, op.close())
 	}
@@ -244,11 +278,15 @@ func (st *subtask) failure(v any, stack []byte) error {
 			return v
 		}
 	}
-	e := &OperatorError{UID: st.plan.head.label(), Err: fmt.Errorf("panic: %v", v), Stack: stack}
-	for _, op := range st.keyed { // the last one that is busy is the one that panicked
-		if op.ctx.live {
-			e.UID = op.node.uid
-			e.Key, e.Record = op.describe()
+	return st.culprit(panicked(v), stack)
+}
+
+// culprit blames a failure on the user's function that was running.
+func (st *subtask) culprit(err error, stack []byte) error {
+	e := &OperatorError{UID: st.plan.head.label(), Err: err, Stack: stack}
+	for _, h := range st.hands {
+		if h.busy() {
+			e.UID, e.Key, e.Record = h.inHand()
 		}
 	}
 	return e
@@ -256,7 +294,7 @@ func (st *subtask) failure(v any, stack []byte) error {
 
 // inputTime joins the watermarks of a task's inputs: the least of those that are not idle.
 type inputTime struct {
-	marks  []Time
+	marks  []Time // never fall
 	asleep []bool
 }
 

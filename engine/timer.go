@@ -8,7 +8,9 @@ import (
 )
 
 // Timer calls back at a time in event time, for the key that set it. Each key may have any number of times set; setting
-// one twice is setting it once. A timer at or before the watermark fires when the watermark next moves.
+// one twice is setting it once. A timer at or before the watermark fires when the watermark next moves. At the end of
+// bounded input the watermark is MaxTime and all timers fire, also those that a timer's callback sets then: a timer that
+// sets itself again should look at [Context.Watermark] first.
 type Timer struct{ t *timerIndex }
 
 // timerIndex is one declared timer in one subtask: the (time, key) pairs that are set.
@@ -47,8 +49,15 @@ func (p *processTask[K, In, O, P]) fits(call any) bool {
 	return ok
 }
 
-// Set makes the timer call back for the key in hand at a time.
-func (t Timer) Set(ctx *Context, at Time) { t.t.index.Insert(ctx.of(t.t.op), int64(at)) }
+// Set makes the timer call back for the key in hand at a time, in order of time. MinTime and MaxTime, where sums stop
+// that are out of range, are no times to call back at: they end the job with a permanent error.
+func (t Timer) Set(ctx *Context, at Time) {
+	k := ctx.of(t.t.op)
+	if at == MinTime || at == MaxTime {
+		t.t.op.fail(Permanent(fmt.Errorf("timer %q is set for a time outside the years 1678 to 2261", t.t.name)))
+	}
+	t.t.index.Insert(k, int64(at))
+}
 
 // Delete takes a time back. It reports whether it was set.
 func (t Timer) Delete(ctx *Context, at Time) bool { return t.t.index.Delete(ctx.of(t.t.op), int64(at)) }

@@ -15,19 +15,22 @@ type Assigner struct {
 	size time.Duration
 }
 
-// Tumbling cuts event time into windows of one size, counted from 1970-01-01 UTC: every record is in exactly one.
+// Tumbling cuts event time into windows of one size, counted from 1970-01-01 UTC: every record is in exactly one. The
+// size must be positive. A record whose window would reach beyond the range of [Time] ends the job with a permanent error.
 func Tumbling(size time.Duration) Assigner { return Assigner{"tumbling", size} }
 
 func (a Assigner) String() string { return fmt.Sprintf("%s %s", a.kind, a.size) }
 
-// window is the one that a time falls into.
-func (a Assigner) window(at Time) Span {
+// window is the one that a time falls into; ok is false if it reaches beyond the ends of event time, where it would
+// never close.
+func (a Assigner) window(at Time) (w Span, ok bool) {
 	in := at % Time(a.size)
 	if in < 0 {
 		in += Time(a.size)
 	}
-	start := at.Add(-time.Duration(in))
-	return Span{start, start.Add(a.size)}
+	w.Start = at.Add(-time.Duration(in))
+	w.End = w.Start.Add(a.size)
+	return w, w.Start > MinTime && w.End < MaxTime
 }
 
 // Windowed is a keyed stream cut into windows. [Aggregate] says what becomes of them.
@@ -89,7 +92,7 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		n.job.mistake("%s: accumulator: %v", n.label(), err)
 	}
 	n.fingerprint = fmt.Sprintf("window %s, key %s", w.assign, reflect.TypeFor[K]())
-	n.exchange = w.in.exchange()
+	n.exchange = w.in.exchange(n)
 	n.build = func(st *subtask) {
 		keyer := keyerFor[K](st.a)
 		op := newKeyedOp(st, n, keyer.Shape())
@@ -99,7 +102,7 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 			accs: must(op.store.Cells("accumulators", op.shape.With(), int(unsafe.Sizeof(*new(Acc))), print)),
 			ends: must(op.store.Index("ends", op.shape)),
 		}
-		op.describe = t.inHand
+		op.describe = t.describeHand
 		st.ops = append(st.ops, t)
 		w.in.connect(st, n, keyer, t.onRecord)
 	}
@@ -126,7 +129,11 @@ type windowTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struc
 }
 
 func (t *windowTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
-	w := t.assign.window(r.at)
+	w, ok := t.assign.window(r.at)
+	if !ok {
+		t.rec = r
+		t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", r.at, t.assign.size)))
+	}
 	if w.End-1 <= t.watermark {
 		t.late.push(r.val, r.at)
 		return
@@ -166,11 +173,12 @@ func (t *windowTask[K, In, Acc, O, A]) close1(end Time, k mmapstate.Key) {
 	}
 	acc := *(*Acc)(p)
 	t.accs.Delete(at)
-	t.out.push(t.agg.Result(t.closed.key, span, acc), end-1)
+	result := t.agg.Result(t.closed.key, span, acc)
 	t.ctx.live = false
+	t.out.push(result, end-1)
 }
 
-func (t *windowTask[K, In, Acc, O, A]) inHand() (key, record string) {
+func (t *windowTask[K, In, Acc, O, A]) describeHand() (key, record string) {
 	if t.rec == nil {
 		return printed(t.closed.key), "window " + t.closed.span.String()
 	}

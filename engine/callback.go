@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// errGoexit stands for runtime.Goexit in a user's function, which is what testing.T.Fatal does.
+var errGoexit = errors.New("ended its goroutine by runtime.Goexit")
+
+// panicked is the error behind a recovered value; an error that was panicked with can still be found in it.
+func panicked(v any) error {
+	if err, ok := v.(error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic: %v", v)
+}
+
+// call runs a user's function that is not on the path of records, in a goroutine of its own: neither a panic nor
+// runtime.Goexit in it reaches the engine. Both become an *OperatorError with a stack.
+func call(uid, what string, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicked(v)
+			} else if err != errGoexit {
+				result <- err
+				return
+			}
+			result <- &OperatorError{UID: uid, Err: fmt.Errorf("%s: %w", what, err), Stack: debug.Stack()}
+		}()
+		err = f()
+	}()
+	return <-result
+}
+
+// broke says that err is a panic or a Goexit, not an error that a function returned.
+func broke(err error) bool {
+	op, ok := errors.AsType[*OperatorError](err)
+	return ok && op.Stack != nil
+}
+
+// within runs f and waits for it, at most for the timeout; then f is left behind and the error says so.
+func within(timeout time.Duration, what string, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("%w within %s: %s", ErrStuck, timeout, what)
+	}
+}
+
+// hand says whether a user's function is running and what it works on, so that its failure can be named. A subtask has
+// its hands in the order in which calls nest: the last busy one is the culprit.
+type hand interface {
+	busy() bool
+	inHand() (uid, key, record string)
+}
+
+// recordHand is the hand of a function that takes a record.
+type recordHand[T any] struct {
+	uid string
+	on  bool
+	rec T
+}
+
+// handFor makes the hand of a node's function in the subtask that is being built.
+func handFor[T any](st *subtask, uid string) *recordHand[T] {
+	h := &recordHand[T]{uid: uid}
+	st.hands = append(st.hands, h)
+	return h
+}
+
+func (h *recordHand[T]) take(v T) { h.rec, h.on = v, true }
+func (h *recordHand[T]) done()    { h.on = false }
+
+func (h *recordHand[T]) busy() bool { return h.on }
+
+func (h *recordHand[T]) inHand() (uid, key, record string) { return h.uid, "", printed(h.rec) }
