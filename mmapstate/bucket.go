@@ -42,16 +42,14 @@ func (t *table) claim(sh *shard, p uint32, hash uint64) uint32 {
 	if tombs := uint32(load16(pg, offTombs)); tombs > t.capacity()/8 {
 		t.rebuild(sh, p) // tombstones make misses slow
 	}
-	base := headSize + uint32(hash>>32*uint64(t.groups)>>32)*t.stride
-	for range t.groups {
+	base := t.home(hash)
+	for i := range t.groups + 1 {
 		free := ^load64(pg, base) & highs
 		lane := uint32(bits.TrailingZeros64(free) >> 3)
 		if free != 0 && lane < t.lanes {
 			return t.fill(sh, p, base, lane, hash)
 		}
-		if base += t.stride; base == t.end {
-			base = headSize
-		}
+		base = t.next(base, i, hash)
 	}
 	sh.damaged(p, "bucket counts %d of %d entries and is full", pg.count(), t.capacity())
 	return 0

@@ -31,8 +31,8 @@ func (b *Bytes) Put(k Key, value []byte) error {
 		return errBlobSize(len(k.Bytes))
 	}
 	t, sh := b.table, b.store.shard(k.Group)
-	p, off, ok := t.find(sh, k)
-	if !ok {
+	pg, p, off := t.find(sh, k)
+	if pg == nil {
 		p, off = t.insert(sh, k)
 		sh.putRef(&sh.heads[t.no], t.no, p, off+t.value, value)
 		return nil
@@ -44,11 +44,11 @@ func (b *Bytes) Put(k Key, value []byte) error {
 // Get appends the value of a key to buf, so that a buffer can be reused. It tells whether there is one.
 func (b *Bytes) Get(k Key, buf []byte) ([]byte, bool) {
 	t, sh := b.table, b.store.shard(k.Group)
-	p, off, ok := t.find(sh, k)
-	if !ok {
+	pg, _, off := t.find(sh, k)
+	if pg == nil {
 		return buf, false
 	}
-	return sh.refBytes(sh.page(p), off+t.value, t.no, buf), true
+	return sh.refBytes(pg, off+t.value, t.no, buf), true
 }
 
 // Delete removes a key and tells whether it was there.

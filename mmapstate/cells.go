@@ -44,27 +44,19 @@ func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, siz
 // Ref gives the value of a key for reading and writing, a zero one if the key had none. All lines of the value are
 // marked: it may be written until this state gains or loses an entry, or the store freezes.
 func (c *Cells) Ref(k Key) unsafe.Pointer {
-	sh := c.store.shard(k.Group)
-	p, off, ok := c.table.lookup(sh, k)
-	if !ok {
-		p, off = c.table.insert(sh, k)
-	}
-	off += c.table.value
-	if c.table.size > 0 {
-		sh.touch(p, lineBits(off, c.table.size))
-	}
-	return ptrAt(sh.page(p), off)
+	v, _ := c.RefOrCreate(k)
+	return v
 }
 
 // Peek gives the value of a key for reading only, nil if it has none. It marks nothing: a write through it is lost. It
 // is valid as long as a Ref.
 func (c *Cells) Peek(k Key) unsafe.Pointer {
 	sh := c.store.shard(k.Group)
-	p, off, ok := c.table.lookup(sh, k)
-	if !ok {
+	pg, _, off := c.table.lookup(sh, k)
+	if pg == nil {
 		return nil
 	}
-	return ptrAt(sh.page(p), off+c.table.value)
+	return ptrAt(pg, off+c.table.value)
 }
 
 // Delete removes a key and tells whether it was there.

@@ -5,15 +5,16 @@ import "unsafe"
 // RefOrCreate is [Cells.Ref] and tells whether the key had no value before.
 func (c *Cells) RefOrCreate(k Key) (value unsafe.Pointer, created bool) {
 	sh := c.store.shard(k.Group)
-	p, off, ok := c.table.find(sh, k)
-	if !ok {
+	pg, p, off := c.table.lookup(sh, k)
+	if pg == nil {
 		p, off = c.table.insert(sh, k)
+		pg, created = sh.page(p), true
 	}
 	off += c.table.value
 	if c.table.size > 0 {
 		sh.touch(p, lineBits(off, c.table.size))
 	}
-	return ptrAt(sh.page(p), off), !ok
+	return ptrAt(pg, off), created
 }
 
 // Bytes views a key as a [Key] does, for a caller that has its hash and group already.

@@ -34,7 +34,7 @@ func (t *table) open(sh *shard, h *head) bool {
 	for _, p := range dir {
 		t.expect(sh, p)
 	}
-	h.dir = dir
+	h.dir, h.at = dir, make([]*page, len(dir))
 	return true
 }
 
@@ -51,7 +51,7 @@ func (t *table) expect(sh *shard, p uint32) {
 func (t *table) create(sh *shard, h *head) {
 	h.root, _ = sh.alloc(pageTable, t.no)
 	sh.put32(0, offRoots+4*uint32(t.no), h.root)
-	h.dir = []uint32{0}
+	h.dir, h.at = []uint32{0}, []*page{nil}
 	t.setDirectory(sh, h, 0, t.newBucket(sh, 0))
 }
 
@@ -94,7 +94,7 @@ func directoryPages(n int) uint32 {
 
 // setDirectory changes one number, in the page and in the cache.
 func (t *table) setDirectory(sh *shard, h *head, i, p uint32) {
-	h.dir[i] = p
+	h.dir[i], h.at[i] = p, nil
 	if len(h.dir) <= 1<<inlineDepth {
 		sh.put32(h.root, offDirectory+4*i, p)
 		return
@@ -102,6 +102,21 @@ func (t *table) setDirectory(sh *shard, h *head, i, p uint32) {
 	d := load32(sh.at(h.root), offDirectory+4*(i/directorySpan))
 	sh.see(d, pageDirectory, t.no)
 	sh.put32(d, headSize+4*(i%directorySpan), p)
+}
+
+// resolve finds where a bucket lies, loading it if it is absent. Pages never move, so the answer holds until eviction.
+//
+//go:noinline
+func (sh *shard) resolve(h *head, i uint64) *page {
+	h.at[i] = sh.at(h.dir[i])
+	return h.at[i]
+}
+
+// forget drops the pointers to buckets: some may lead to pages that are absent now.
+func (sh *shard) forget() {
+	for i := range sh.heads {
+		clear(sh.heads[i].at)
+	}
 }
 
 // double makes the directory look at one more bit.
@@ -112,7 +127,7 @@ func (t *table) double(sh *shard, h *head) {
 		from = 0 // the numbers leave the root page
 	}
 	had := directoryPages(n)
-	h.dir = append(h.dir, h.dir...)
+	h.dir, h.at = append(h.dir, h.dir...), append(h.at, h.at...)
 	root := sh.edit(h.root, 0, headSize)
 	root[offLevel] = byte(bits.TrailingZeros(uint(len(h.dir))))
 	for i := had; i < directoryPages(len(h.dir)); i++ {

@@ -3,13 +3,15 @@ package mmapstate
 import (
 	"math/bits"
 	"unsafe"
+
+	"github.com/pagetide/pagetide/meta"
 )
 
 // The shortest ways through a table, for keys of one word, which most programs have; and the hint that lets the misses
 // of a batch overlap.
 
 // lookup is find by the shortest way.
-func (t *table) lookup(sh *shard, k Key) (p, off uint32, ok bool) {
+func (t *table) lookup(sh *shard, k Key) (pg *page, p, off uint32) {
 	if t.key.Fixed == 8 && len(k.Bytes) == 8 {
 		return t.findWord(sh, k)
 	}
@@ -17,56 +19,101 @@ func (t *table) lookup(sh *shard, k Key) (p, off uint32, ok bool) {
 }
 
 // findWord is find for 8-byte keys: the same probe with nothing to call.
-func (t *table) findWord(sh *shard, k Key) (p, off uint32, ok bool) {
+func (t *table) findWord(sh *shard, k Key) (pg *page, p, off uint32) {
 	h := &sh.heads[t.no]
 	if len(h.dir) == 0 && !t.open(sh, h) {
-		return 0, 0, false
+		return nil, 0, 0
 	}
 	hash, key := k.Hash, load64At(unsafe.Pointer(unsafe.SliceData(k.Bytes)))
-	p = h.dir[hash&uint64(len(h.dir)-1)]
-	pg := sh.at(p)
+	i := hash & uint64(len(h.dir)-1)
+	pg, p = h.at[i], h.dir[i]
+	if pg == nil {
+		pg = sh.resolve(h, i)
+	}
+	base := t.home(hash)
 	tag := (hash>>25&0x7f | 0x80) * ones
-	stride, slot, end := t.stride, t.slot, t.end
-	base := headSize + uint32(hash>>32*uint64(t.groups)>>32)*stride
-	for range t.groups {
+	slot := t.slot
+	for i := range t.groups + 1 {
 		ctrl := load64(pg, base)
 		x := ctrl ^ tag
 		for m := (x - ones) &^ x & highs; m != 0; m &= m - 1 {
 			off := base + 8 + uint32(bits.TrailingZeros64(m)>>3)*slot
 			if load64(pg, off) == key {
-				return p, off, true
+				return pg, p, off
 			}
 		}
 		if (ctrl-ones)&^ctrl&highs != 0 {
 			break
 		}
-		if base += stride; base == end {
-			base = headSize
-		}
+		base = t.next(base, i, hash)
 	}
 	if pg.link() == 0 {
-		return 0, 0, false
+		return nil, 0, 0
 	}
 	return t.findFurther(sh, pg.link(), k)
 }
 
-// Hint reads what a lookup of the key will read first. Called for all keys of a batch before the batch is worked on, it
+// hintBatch is how many keys are looked at together: about as many misses as a core can have under way.
+const hintBatch = 32
+
+// Hint reads what lookups of these keys will read first. Called for the keys of a batch before the batch is worked on, it
 // lets their cache misses overlap. It marks nothing, loads nothing and promises nothing; the result means nothing, and
-// should be used, so that the read is not optimised away.
-func (c *Cells) Hint(k Key) uint64 { return c.table.hint(c.store.shard(k.Group), k.Hash) }
+// should be used, so that the reads are not optimised away.
+func (c *Cells) Hint(keys []Key) uint64 { return c.table.hint(keys) }
 
 // Hint is [Cells.Hint].
-func (b *Bytes) Hint(k Key) uint64 { return b.table.hint(b.store.shard(k.Group), k.Hash) }
+func (b *Bytes) Hint(keys []Key) uint64 { return b.table.hint(keys) }
 
-func (t *table) hint(sh *shard, hash uint64) uint64 {
+// hint works in steps, because a core overlaps the misses of one only if little stands between them: find the bucket,
+// read its control bytes, read the slot that they point to.
+func (t *table) hint(keys []Key) (sum uint64) {
+	var batch [hintBatch]hinted
+	for len(keys) > 0 {
+		n := 0
+		for i := range keys[:min(hintBatch, len(keys))] {
+			if t.aim(&batch[n], &keys[i]) {
+				n++
+			}
+		}
+		keys = keys[min(hintBatch, len(keys)):]
+		for i := range batch[:n] {
+			h := &batch[i]
+			x := *(*uint64)(h.group) ^ h.tag
+			if m := (x - ones) &^ x & highs; m != 0 {
+				h.group = unsafe.Add(h.group, 8+uint32(bits.TrailingZeros64(m)>>3)*t.slot)
+			} else {
+				h.group = h.second
+			}
+		}
+		for i := range batch[:n] {
+			sum ^= *(*uint64)(batch[i].group) ^ *(*uint64)(batch[i].mask)
+		}
+	}
+	return sum
+}
+
+// hinted is a key on its way through hint.
+type hinted struct {
+	group  unsafe.Pointer // control bytes of the home group, then the slot
+	second unsafe.Pointer // control bytes of the group after it
+	mask   *meta.LineMask
+	tag    uint64
+}
+
+// aim finds a key's home group, if its bucket is at hand.
+func (t *table) aim(to *hinted, k *Key) bool {
+	sh := t.store.shard(k.Group)
 	h := &sh.heads[t.no]
 	if len(h.dir) == 0 {
-		return 0
+		return false
 	}
-	p := h.dir[hash&uint64(len(h.dir)-1)]
-	if !sh.allResident && !sh.isResident(p/groupPages) {
-		return 0
+	i := k.Hash & uint64(len(h.dir)-1)
+	pg := h.at[i]
+	if pg == nil {
+		return false
 	}
-	base := headSize + uint32(hash>>32*uint64(t.groups)>>32)*t.stride
-	return load64(sh.page(p), base) ^ load64(sh.page(p), base+t.stride-8) ^ uint64(sh.mask[p])
+	base := t.home(k.Hash)
+	to.group, to.second = ptrAt(pg, base), ptrAt(pg, t.next(base, 0, k.Hash))
+	to.mask, to.tag = &sh.mask[h.dir[i]], (k.Hash>>25&0x7f|0x80)*ones
+	return true
 }

@@ -33,6 +33,10 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		numbers.Ref(i)
 	}
 	n := uint64(0)
+	views := make([]Key, 70)
+	for i := range views {
+		views[i] = names.keyer.Key(&long)
+	}
 	for name, f := range map[string]func(){
 		"Ref of a number":  func() { n++; numbers.Ref(n % 1000)[1]++ },
 		"Get of a number":  func() { n++; numbers.Get(n) },
@@ -42,7 +46,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Put of bytes":     func() { values.Put(names.keyer.Key(&long), buf) },
 		"insert and pop":   func() { index.Insert(k.With(2, &scratch), 1); index.Pop(1, buf) },
 		"insert, delete":   func() { index.Insert(k.With(2, &scratch), 7); index.Delete(k.With(2, &scratch), 7) },
-		"Hint":             func() { hintSink += numbers.cells.Hint(Key{Hash: n}) + values.Hint(k) },
+		"Hint":             func() { hintSink += numbers.cells.Hint(views) + values.Hint(views[:1]) },
 		"gather, settled":  func() { s.Gather(0) },
 		"delete and again": func() { numbers.Delete(7); numbers.Ref(7) },
 	} {

@@ -42,6 +42,10 @@ func (k *Keyer[K]) Fingerprint() string { return k.shape.Fingerprint }
 
 // Key views a key, without allocation: the result must not outlive *key, and *key must not change meanwhile.
 func (k *Keyer[K]) Key(key *K) Key {
+	if k.shape.Fixed == 8 { // most keys are one word
+		h := mix(*(*uint64)(unsafe.Pointer(key)) ^ k.seed)
+		return Key{Hash: h, Group: groupOf(h, k.groups), Bytes: unsafe.Slice((*byte)(unsafe.Pointer(key)), 8)}
+	}
 	b := k.view(key)
 	h := hashKey(b, k.shape.Fixed != 0, k.seed)
 	return Key{Hash: h, Group: groupOf(h, k.groups), Bytes: b}

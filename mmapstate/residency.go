@@ -90,6 +90,7 @@ func (sh *shard) evict(g uint32) int64 {
 		}
 	}
 	sh.markAllResident()
+	sh.forget()
 	sh.allResident = false
 	sh.resident[g/64] &^= 1 << (g % 64)
 	for p := first; p < end; p++ {

@@ -29,6 +29,7 @@ type shard struct {
 // head caches one state's root page in one shard.
 type head struct {
 	dir      []uint32 // of a table: buckets by low bits of the hash; empty while there is none or it was not looked up
+	at       []*page  // beside dir: where those buckets lie; nil until a lookup has found one resident
 	root     uint32   // the root page; zero: no entries, no pages
 	entries  uint64
 	earliest int64 // of an index with entries

@@ -70,45 +70,69 @@ func (t *table) keyBytes() uint32 {
 // capacity is how many entries a bucket holds.
 func (t *table) capacity() uint32 { return t.lanes * t.groups }
 
+// home is the offset of the group that a hash names.
+func (t *table) home(hash uint64) uint32 {
+	return headSize + uint32(hash>>32*uint64(t.groups)>>32)*t.stride
+}
+
+// next is the group to look at after the i-th one: the second is named by other bits of the hash, so that full groups
+// do not crowd their neighbours; from there it goes round the page.
+func (t *table) next(base, i uint32, hash uint64) uint32 {
+	if i == 0 {
+		return headSize + uint32(uint64(uint32(hash>>16))*uint64(t.groups)>>32)*t.stride
+	}
+	if base += t.stride; base == t.end {
+		return headSize
+	}
+	return base
+}
+
 // emptyGroup is the control word of a group without entries.
 func (t *table) emptyGroup() uint64 {
 	return laneNone * ones << (8 * t.lanes) // a shift by 64 gives zero: all eight lanes exist
 }
 
-// find looks a key up. ok is false if there is no entry; nothing is marked.
-func (t *table) find(sh *shard, k Key) (p, off uint32, ok bool) {
+// find looks a key up: its page, the page's number and the offset of its slot; a nil page if there is no entry. Nothing
+// is marked.
+func (t *table) find(sh *shard, k Key) (pg *page, p, off uint32) {
 	h := &sh.heads[t.no]
 	if len(h.dir) == 0 && !t.open(sh, h) {
-		return 0, 0, false
+		return nil, 0, 0
 	}
-	p = h.dir[k.Hash&uint64(len(h.dir)-1)]
-	pg := sh.at(p)
-	if off, ok = t.probe(sh, pg, k); ok || pg.link() == 0 {
-		return p, off, ok
+	i := k.Hash & uint64(len(h.dir)-1)
+	pg = h.at[i]
+	if pg == nil {
+		pg = sh.resolve(h, i)
+	}
+	if off, ok := t.probe(sh, pg, k); ok {
+		return pg, h.dir[i], off
+	}
+	if pg.link() == 0 {
+		return nil, 0, 0
 	}
 	return t.findFurther(sh, pg.link(), k)
 }
 
 // findFurther looks through overflow pages.
-func (t *table) findFurther(sh *shard, p uint32, k Key) (uint32, uint32, bool) {
+func (t *table) findFurther(sh *shard, p uint32, k Key) (*page, uint32, uint32) {
 	for range sh.pages { // a chain that is longer goes in circles
 		pg := t.bucket(sh, p)
 		if off, ok := t.probe(sh, pg, k); ok {
-			return p, off, true
+			return pg, p, off
 		}
 		if p = pg.link(); p == 0 {
-			return 0, 0, false
+			return nil, 0, 0
 		}
 	}
 	sh.damaged(p, "overflow pages go in circles")
-	return 0, 0, false
+	return nil, 0, 0
 }
 
-// probe looks a key up in one page: from the group that the hash names, until a group with an empty lane.
+// probe looks a key up in one page: through the groups that the hash names, until one with an empty lane.
 func (t *table) probe(sh *shard, pg *page, k Key) (uint32, bool) {
 	tag := (k.Hash>>25&0x7f | 0x80) * ones
-	base := headSize + uint32(k.Hash>>32*uint64(t.groups)>>32)*t.stride
-	for range t.groups {
+	base := t.home(k.Hash)
+	for i := range t.groups + 1 {
 		ctrl := load64(pg, base)
 		x := ctrl ^ tag
 		for m := (x - ones) &^ x & highs; m != 0; m &= m - 1 { // a false match is a full lane too
@@ -120,9 +144,7 @@ func (t *table) probe(sh *shard, pg *page, k Key) (uint32, bool) {
 		if (ctrl-ones)&^ctrl&highs != 0 {
 			return 0, false
 		}
-		if base += t.stride; base == t.end {
-			base = headSize
-		}
+		base = t.next(base, i, k.Hash)
 	}
 	return 0, false
 }
@@ -195,12 +217,11 @@ func (t *table) putKey(sh *shard, h *head, p, off uint32, k Key) {
 
 // delete removes a key's entry and what it refers to.
 func (t *table) delete(sh *shard, k Key) bool {
-	p, off, ok := t.find(sh, k)
-	if !ok {
+	pg, p, off := t.find(sh, k)
+	if pg == nil {
 		return false
 	}
 	h := &sh.heads[t.no]
-	pg := sh.page(p)
 	if t.key.Fixed == 0 {
 		sh.freeRef(h, t.no, pg, off+8)
 	}
