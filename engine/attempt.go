@@ -62,12 +62,20 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 		a.restored.m = from.Meta
 		a.keyGroups, a.hashSeed = int(from.Meta.KeyGroups), from.Meta.HashSeed
 	}
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
-			a, err = nil, errors.Join(a.buildError(v), a.close())
+		if returned {
+			return
+		}
+		v := recover() // nil: the constructor ends its goroutine
+		closed := a.close()
+		if v != nil {
+			a, err = nil, errors.Join(a.buildError(v), closed)
 		}
 	}()
-	if err := a.prepare(); err != nil {
+	err = a.prepare()
+	returned = true
+	if err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil

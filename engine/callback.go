@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -56,6 +57,33 @@ func within(timeout time.Duration, what string, f func() error) error {
 	case <-timer.C:
 		return fmt.Errorf("%w within %s: %s", ErrStuck, timeout, what)
 	}
+}
+
+// patient runs f, which storage may hold up, and waits for it; once ctx has ended no longer than the timeout. What f gives
+// after that is handed to undo.
+func patient[T any](ctx context.Context, timeout time.Duration, what string, f func() (T, error), undo func(T) error) (v T, err error) {
+	type made struct {
+		v   T
+		err error
+	}
+	done := make(chan made, 1)
+	go func() {
+		v, err := f()
+		done <- made{v, err}
+	}()
+	select {
+	case m := <-done:
+		return m.v, m.err
+	case <-ctx.Done():
+	}
+	err = within(timeout, what, func() error {
+		m := <-done
+		if m.err == nil {
+			m.err = errors.Join(context.Cause(ctx), undo(m.v))
+		}
+		return m.err
+	})
+	return v, err
 }
 
 // hand says whether a user's function is running and what it works on, so that its failure can be named. A subtask has

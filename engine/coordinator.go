@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -62,9 +63,8 @@ type coordinator struct {
 	failures int       // in a row
 	result   error     // of the attempt, once ending
 
-	committing bool          // a commitment is under way
-	owed       bool          // another one is to follow
-	delay      time.Duration // before the next one, after a failure
+	committers []*committer
+	committing int // of them that are busy
 
 	stuck error // what abandon has left behind
 }
@@ -95,6 +95,7 @@ type publication struct {
 }
 
 type commitment struct {
+	of    *committer
 	done  []openTxn // visible now
 	again bool      // some failed, to be repeated
 	err   error     // ends the attempt
@@ -103,9 +104,15 @@ type commitment struct {
 func newCoordinator(a *attempt) *coordinator {
 	c := &coordinator{
 		a: a, acks: make(chan *ack), ends: make(chan struct{}),
-		requests: make(chan request), published: make(chan publication, 1), committed: make(chan commitment, 1),
-		first: make(chan reply, 1),
+		requests: make(chan request), published: make(chan publication, 1), first: make(chan reply, 1),
+		committers: []*committer{{}},
 	}
+	for _, n := range a.job.nodes {
+		if n.sink != nil {
+			c.committers = append(c.committers, &committer{node: n})
+		}
+	}
+	c.committed = make(chan commitment, len(c.committers))
 	c.schedule.interval, c.schedule.minPause = a.o.Checkpoints.Interval, a.o.Checkpoints.MinPause
 	return c
 }
@@ -145,7 +152,7 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 	case p := <-c.published:
 		return c.concluded(ctx, p)
 	case m := <-c.committed:
-		return c.sinksCommitted(ctx, m)
+		return c.sinkCommitted(ctx, m)
 	case <-c.ends:
 		c.reading--
 	case r := <-c.requests:
@@ -327,7 +334,6 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 		open[t.id()] = true
 	}
 	c.durable = slices.DeleteFunc(p.txns, func(t openTxn) bool { return !open[t.id()] })
-	c.owed = true
 	c.commit(ctx)
 	return nil
 }
@@ -360,32 +366,55 @@ func (c *coordinator) failed(r *round, err error) error {
 	return nil
 }
 
-// commit has the sinks make visible what the newest durable checkpoint names, beside the records of the next one, and
-// removes older checkpoints. One commitment is under way at a time; what fails is repeated, together with what has become
-// durable meanwhile.
-func (c *coordinator) commit(ctx context.Context) {
-	if c.committing || !c.owed {
-		return
-	}
-	c.committing, c.owed = true, false
-	txns, delay := append([]openTxn(nil), c.durable...), c.delay
-	go func() { c.committed <- c.commitAll(ctx, txns, delay) }()
+// committer is the commits of one sink, or the removal of older checkpoints: one at a time, repeated while they fail.
+type committer struct {
+	node  *node // nil: removal
+	busy  bool
+	owed  bool          // another one is to follow
+	delay time.Duration // before the next one, after a failure
 }
 
-// step 8 of a checkpoint, and then 9 and 10. The transactions of one sink become visible in order.
-func (c *coordinator) commitAll(ctx context.Context, txns []openTxn, delay time.Duration) (m commitment) {
+// commit has every sink make visible what the newest durable checkpoint names, and older checkpoints removed, all beside
+// the records of the next one. A sink that fails holds up no other.
+func (c *coordinator) commit(ctx context.Context) {
+	for _, m := range c.committers {
+		m.owed = true
+		c.commitNext(ctx, m)
+	}
+}
+
+func (c *coordinator) commitNext(ctx context.Context, m *committer) {
+	if m.busy || !m.owed {
+		return
+	}
+	m.busy, m.owed = true, false
+	c.committing++
+	if m.node == nil {
+		go func() { c.committed <- c.retire(ctx, m) }()
+		return
+	}
+	var txns []openTxn
+	for _, t := range c.durable {
+		if t.node == m.node {
+			txns = append(txns, t)
+		}
+	}
+	delay := m.delay
+	go func() { c.committed <- c.commitAll(ctx, m, txns, delay) }()
+}
+
+// step 8 of a checkpoint: the transactions of one sink become visible, in order.
+func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openTxn, delay time.Duration) commitment {
+	m := commitment{of: of}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return commitment{err: context.Cause(ctx)}
+		m.err = context.Cause(ctx)
+		return m
 	}
-	failed := map[*node]bool{}
 	for _, t := range txns {
-		if failed[t.node] {
-			continue
-		}
 		err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
 		switch {
 		case err == nil:
@@ -393,25 +422,29 @@ func (c *coordinator) commitAll(ctx context.Context, txns []openTxn, delay time.
 			continue
 		case ctx.Err() != nil:
 			m.err = context.Cause(ctx)
-			return m
 		case IsPermanent(err) || broke(err):
 			m.err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
-			return m
+		default:
+			m.again = true
+			c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
 		}
-		failed[t.node], m.again = true, true
-		c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
-	}
-	if !m.again {
-		if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
-			c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
-		}
+		return m
 	}
 	return m
 }
 
-// sinksCommitted forgets the transactions that are visible now.
-func (c *coordinator) sinksCommitted(ctx context.Context, m commitment) error {
-	c.committing = false
+// retire is steps 9 and 10. What cannot be removed now is removed after a later checkpoint.
+func (c *coordinator) retire(ctx context.Context, of *committer) commitment {
+	if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
+		c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
+	}
+	return commitment{of: of}
+}
+
+// sinkCommitted forgets the transactions that are visible now.
+func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
+	c.committing--
+	m.of.busy = false
 	if m.err != nil {
 		return m.err
 	}
@@ -423,12 +456,11 @@ func (c *coordinator) sinksCommitted(ctx context.Context, m commitment) error {
 	c.open = slices.DeleteFunc(c.open, gone)
 	c.durable = slices.DeleteFunc(c.durable, gone)
 	if m.again {
-		c.delay = min(max(2*c.delay, 10*time.Millisecond), 10*time.Second)
-		c.owed = true
+		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
 	} else {
-		c.delay = 0
+		m.of.delay = 0
 	}
-	c.commit(ctx)
+	c.commitNext(ctx, m.of)
 	return nil
 }
 
@@ -438,7 +470,7 @@ func (t openTxn) id() string {
 }
 
 // over says that the last checkpoint is taken and its output is visible.
-func (c *coordinator) over() bool { return c.ending && !c.committing }
+func (c *coordinator) over() bool { return c.ending && c.committing == 0 }
 
 // abandon ends what is under way when the attempt ends. It returns when nothing of it is running, or when the shutdown
 // timeout is over.
@@ -449,14 +481,15 @@ func (c *coordinator) abandon() {
 		c.waiting = append(c.waiting, c.round.serves...)
 		c.giveUp(c.round, meta.ErrAborted)
 	}
-	for c.stuck == nil && (c.round != nil || c.committing) {
+	for c.stuck == nil && (c.round != nil || c.committing > 0) {
 		select {
 		case p := <-c.published:
 			if c.round = nil; p.err == nil {
 				c.completed(p.round, p.info) // it made it: the next attempt starts from there
 			}
-		case <-c.committed:
-			c.committing = false
+		case m := <-c.committed:
+			c.committing--
+			m.of.busy = false
 		case <-timer.C:
 			c.stuck = c.leave()
 		}
@@ -469,7 +502,16 @@ func (c *coordinator) leave() error {
 	if c.round != nil {
 		return fmt.Errorf("%w within %s: checkpoint %d is still being written", errStorageStuck, c.a.o.ShutdownTimeout, c.round.id)
 	}
-	return fmt.Errorf("%w within %s: commit of a sink", ErrStuck, c.a.o.ShutdownTimeout)
+	var names []string
+	for _, m := range c.committers {
+		switch {
+		case m.busy && m.node == nil:
+			return fmt.Errorf("%w within %s: older checkpoints are still being removed", errStorageStuck, c.a.o.ShutdownTimeout)
+		case m.busy:
+			names = append(names, "commit of "+m.node.label())
+		}
+	}
+	return fmt.Errorf("%w within %s: %s", ErrStuck, c.a.o.ShutdownTimeout, strings.Join(names, "; "))
 }
 
 // metadata is what the checkpoint says, but for what storage adds.

@@ -28,7 +28,7 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 	n.keyed, n.stateful = true, true
 	out := n.output("", in.from.timed)
 	checkKey[K](n)
-	check := &Setup{node: n, key: reflect.TypeFor[K]()}
+	check := &Setup{node: n, key: reflect.TypeFor[K](), out: reflect.TypeFor[O]()}
 	newP(check)
 	n.fingerprint = check.fingerprint()
 	n.exchange = in.exchange(n)
@@ -40,9 +40,6 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 		setup := &Setup{op: op, node: n, key: check.key}
 		p.user = newP(setup)
 		p.describe = p.describeHand
-		for _, t := range op.timers {
-			t.bind(p)
-		}
 		st.ops = append(st.ops, p)
 		op.opens, op.closes = setup.opens, setup.closes
 		in.connect(st, n, keyer, p.onRecord)

@@ -68,17 +68,14 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	}
 	j.started = true
 	o = o.withDefaults()
-	dir, err := openDir(j.name, o.Checkpoints)
+	dir, err := patient(ctx, o.ShutdownTimeout, "opening the directory of checkpoints",
+		func() (*snapshotter.Dir, error) { return openDir(j.name, o.Checkpoints) }, (*snapshotter.Dir).Close)
 	if err != nil {
 		return nil, err
 	}
 	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
-	var a *attempt
-	err = call("job "+j.name, "start", func() (err error) {
-		a, err = r.first(ctx)
-		return err
-	})
+	a, err := patient(ctx, o.ShutdownTimeout, "the start", func() (*attempt, error) { return r.first(ctx) }, (*attempt).close)
 	if err != nil {
 		return nil, r.refuse(err)
 	}
@@ -142,7 +139,15 @@ func (j *Job) Run(ctx context.Context, o Options) error {
 }
 
 // first prepares the first attempt from the checkpoint that the options ask for.
-func (r *Running) first(ctx context.Context) (*attempt, error) {
+func (r *Running) first(ctx context.Context) (a *attempt, err error) {
+	err = call("job "+r.job.name, "start", func() error {
+		a, err = r.begin(ctx)
+		return err
+	})
+	return a, err
+}
+
+func (r *Running) begin(ctx context.Context) (*attempt, error) {
 	if r.o.Restore.Fresh {
 		r.o.Restore.earlier = r.dir.Job()
 	}
@@ -298,25 +303,9 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 	}
 }
 
-// restart makes the next attempt. When ctx ends it waits no longer than the shutdown timeout for what is under way.
+// restart makes the next attempt.
 func (r *Running) restart(ctx context.Context) (*attempt, error) {
-	made := make(chan follower, 1)
-	go func() {
-		a, err := r.renew(ctx)
-		made <- follower{a, err}
-	}()
-	select {
-	case f := <-made:
-		return f.attempt, f.err
-	case <-ctx.Done():
-	}
-	return nil, within(r.o.ShutdownTimeout, "the restart", func() error {
-		f := <-made
-		if f.err == nil {
-			f.err = errors.Join(context.Cause(ctx), f.attempt.close())
-		}
-		return f.err
-	})
+	return patient(ctx, r.o.ShutdownTimeout, "the restart", func() (*attempt, error) { return r.renew(ctx) }, (*attempt).close)
 }
 
 // renew revokes the old attempt's right to publish, then picks the checkpoint to go on from.
@@ -325,7 +314,7 @@ func (r *Running) renew(ctx context.Context) (a *attempt, err error) {
 		r.dir.Revoke()
 		from, err := r.dir.Latest()
 		if err != nil {
-			return Permanent(err)
+			return err // permanent if it is gone or damaged
 		}
 		splits, err := survey(ctx, r.job, &r.o, restored{from.Meta})
 		if err != nil {
@@ -347,7 +336,9 @@ func (r *Running) end(s State, err error) {
 		}
 		return errors.Join(r.dir.DiscardAll(context.Background()), r.dir.Close())
 	})
-	out.Err = errors.Join(err, clean)
+	if clean != nil {
+		out.Err = errors.Join(err, clean)
+	}
 	r.mu.Lock()
 	r.final = r.stats()
 	out.Checkpoint = r.last
@@ -409,11 +400,11 @@ func (r *Running) Stop(ctx context.Context) (Checkpoint, error) {
 }
 
 // Cancel ends the job without a last checkpoint; the retention mode says what becomes of its checkpoints. It returns
-// when the job has ended, with the error of the clean-up.
+// when the job has ended: nil if that was all, else what went wrong on the way, or how the job had ended before.
 func (r *Running) Cancel() error {
 	r.cancel(ErrCancelled)
 	<-r.done
-	if errors.Is(r.outcome.Err, ErrCancelled) || r.outcome.State == Finished {
+	if r.outcome.Err == ErrCancelled { // and nothing with it
 		return nil
 	}
 	return r.outcome.Err

@@ -16,6 +16,7 @@ type Setup struct {
 	op   *keyedOp // nil while the graph is checked
 	node *node
 	key  reflect.Type
+	out  reflect.Type
 
 	names  map[string]bool
 	timers []string

@@ -311,18 +311,20 @@ func (s *sourceTask[T]) tick() error {
 	if err := s.st.endBatch(); err != nil {
 		return err
 	}
-	least, awake, done := MaxTime, false, true
+	least, greatest, awake, done := MaxTime, MinTime, false, true
 	for _, p := range s.splits {
-		done = done && p.done
-		if p.done || p.asleep {
+		if p.done {
 			continue
 		}
-		awake = true
+		done = false
 		w := MinTime
 		if p.maxTime != MinTime {
 			w = p.maxTime.Add(-s.times.lag - 1)
 		}
-		least = min(least, w)
+		greatest = max(greatest, w)
+		if !p.asleep {
+			least, awake = min(least, w), true
+		}
 	}
 	s.stats.watermark.Store(int64(s.st.watermark))
 	if awake {
@@ -330,6 +332,9 @@ func (s *sourceTask[T]) tick() error {
 		return s.st.advance(least)
 	}
 	if !done || !s.st.a.splits[s.n].final { // no time to expect from here for now
+		if err := s.st.advance(greatest); err != nil {
+			return err
+		}
 		s.sleep()
 		return nil
 	}

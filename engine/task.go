@@ -316,16 +316,17 @@ func (t *inputTime) idle(in int) Time {
 	return t.least()
 }
 
-// least is MinTime while every input is idle: time then stands still.
+// least is the greatest of all while every input is idle: what it would be had they fallen asleep one after the other.
 func (t *inputTime) least() Time {
-	least, any := MaxTime, false
+	least, greatest, awake := MaxTime, MinTime, false
 	for i, m := range t.marks {
+		greatest = max(greatest, m)
 		if !t.asleep[i] {
-			least, any = min(least, m), true
+			least, awake = min(least, m), true
 		}
 	}
-	if !any {
-		return MinTime
+	if !awake {
+		return greatest
 	}
 	return least
 }

@@ -29,24 +29,15 @@ func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K,
 		if k := reflect.TypeFor[K](); k != s.key {
 			s.mistake("timer %q: its callback takes key %s, the operator's is %s", name, k, s.key)
 		}
+		if o := reflect.TypeFor[O](); o != s.out {
+			s.mistake("timer %q: its callback emits %s, the operator %s", name, o, s.out)
+		}
 		return Timer{}
 	}
 	t := &timerIndex{op: s.op, name: name, call: call}
 	t.index = must(s.op.store.Index("timer."+name, s.op.shape))
 	s.op.timers = append(s.op.timers, t)
 	return Timer{t}
-}
-
-// bind is called when the operator is complete; it makes sure that the callback fits it.
-func (t *timerIndex) bind(p interface{ fits(call any) bool }) {
-	if !p.fits(t.call) {
-		panic(declarationError{fmt.Errorf("operator %q: timer %q emits another type than the operator: %T", t.op.node.uid, t.name, t.call)})
-	}
-}
-
-func (p *processTask[K, In, O, P]) fits(call any) bool {
-	_, ok := call.(func(*Context, K, Time, Out[O]) error)
-	return ok
 }
 
 // Set makes the timer call back for the key in hand at a time, in order of time. MinTime and MaxTime, where sums stop

@@ -1,0 +1,176 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// pipe writes every record as it comes: the output of a checkpoint is known.
+func pipe(job *engine.Job, uid string, in engine.Source[event], out engine.Sink[string], seen func(event)) {
+	src := engine.Map(engine.From(job, uid, in), func(e event) string { seen(e); return e.Key })
+	engine.To(src, uid+" out", out)
+}
+
+// TestFailingCommit fails the commits of one sink for a while: they are repeated until they succeed, checkpoints go on
+// meanwhile, another sink's rows become visible, and every row is there once.
+func TestFailingCommit(t *testing.T) {
+	var down atomic.Bool
+	down.Store(true)
+	tried := make(chan struct{}, 1)
+	bad, good := newLog(), newLog()
+	inBad, inGood := newFeed[event](1), newFeed[event](1)
+	job := engine.NewJob("two sinks")
+	seen := make(chan struct{}, 100)
+	note := func(event) { seen <- struct{}{} }
+	pipe(job, "bad", inBad, hookedLog{bad, func() error {
+		if !down.Load() {
+			return nil
+		}
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
+		return errors.New("down")
+	}}, note)
+	shown := make(chan struct{}, 100)
+	pipe(job, "good", inGood, afterCommit{good, shown}, note)
+	r := start(t, job, engine.Options{Checkpoints: engine.Checkpoints{Dir: t.TempDir()}})
+	for i := range 5 {
+		inBad.add(0, event{Key: string(rune('a' + i))})
+		inGood.add(0, event{Key: string(rune('a' + i))})
+		until(t, "a record", seen)
+		until(t, "a record", seen)
+		if _, err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "a commit that fails", tried)
+		until(t, "a commit of the other sink", shown)
+	}
+	if got := bad.rows(); len(got) != 0 {
+		t.Errorf("rows %v are visible while the sink is down", got)
+	}
+	down.Store(false)
+	inBad.end()
+	inGood.end()
+	if err := r.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a", "b", "c", "d", "e"}
+	equal(t, bad.rows(), want)
+	equal(t, good.rows(), want)
+}
+
+// afterCommit tells of its commits when they are done.
+type afterCommit struct {
+	*txnLog
+	done chan<- struct{}
+}
+
+func (l afterCommit) Commit(ctx context.Context, txn engine.Txn) error {
+	err := l.txnLog.Commit(ctx, txn)
+	l.done <- struct{}{}
+	return err
+}
+
+// TestCommitThatAppliedAndFailed is repeated, with the same handle.
+func TestCommitThatAppliedAndFailed(t *testing.T) {
+	log := newLog()
+	var mu sync.Mutex
+	var handles []string
+	sink := appliedLog{log, func(txn engine.Txn) error {
+		mu.Lock()
+		defer mu.Unlock()
+		handles = append(handles, string(txn))
+		if n := len(handles); n == 1 || handles[n-2] != string(txn) {
+			return errors.New("lost the answer")
+		}
+		return nil
+	}}
+	all := events(3_000)
+	if err := sumJob(engine.SliceSource(all...), sink).Run(t.Context(), engine.Options{Parallelism: 2}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, log.rows(), wantSums(all))
+	if n := len(handles); n == 0 || n%2 != 0 {
+		t.Errorf("commits %v: want each twice", handles)
+	}
+}
+
+type appliedLog struct {
+	*txnLog
+	after func(engine.Txn) error
+}
+
+func (l appliedLog) Commit(ctx context.Context, txn engine.Txn) error {
+	return errors.Join(l.txnLog.Commit(ctx, txn), l.after(txn))
+}
+
+// TestCommitsOfASinkTakeTurns commits from many checkpoints: never two at once, and in order.
+func TestCommitsOfASinkTakeTurns(t *testing.T) {
+	var inside atomic.Int64
+	var order []string // written by one commit at a time
+	log := newLog()
+	sink := appliedLog{log, func(txn engine.Txn) error {
+		if inside.Add(1) > 1 {
+			t.Error("two commits at once")
+		}
+		order = append(order, string(txn))
+		inside.Add(-1)
+		return nil
+	}}
+	in := newFeed[event](1)
+	seen := make(chan struct{}, 1)
+	job := engine.NewJob("turns")
+	pipe(job, "in", in, sink, func(event) { seen <- struct{}{} })
+	r := start(t, job, engine.Options{})
+	for range 9 {
+		in.add(0, event{Key: "x"})
+		until(t, "a record", seen)
+		if _, err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.IsSorted(order) || len(order) != 9 || len(log.rows()) != 9 {
+		t.Errorf("commits %v, %d rows", order, len(log.rows()))
+	}
+}
+
+// TestPermanentCommitError ends the job; what was prepared is still named by the newest checkpoint and committed by the
+// next run.
+func TestPermanentCommitError(t *testing.T) {
+	dir := t.TempDir()
+	log := newLog()
+	in := newFeed[event](1)
+	in.add(0, event{Key: "a"})
+	in.end()
+	gone := errors.New("sink is gone")
+	build := func(fail bool) *engine.Job {
+		job := engine.NewJob("gone")
+		pipe(job, "in", in, hookedLog{log, func() error {
+			if fail {
+				return engine.Permanent(gone)
+			}
+			return nil
+		}}, func(event) {})
+		return job
+	}
+	o := engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Resume()}
+	err := build(true).Run(t.Context(), o)
+	if !errors.Is(err, gone) {
+		t.Fatalf("Run = %v, want %v", err, gone)
+	}
+	contains(t, err, `sink "in out"`)
+	if err := build(false).Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, log.rows(), []string{"a"})
+}

@@ -1,0 +1,316 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// op is a step on the states of one key.
+type op struct {
+	Key  string
+	Do   int
+	N    int64
+	Fail bool // once
+}
+
+// rich is a value that is not flat.
+type rich struct {
+	Text  string
+	At    time.Time
+	Deep  map[string][]nested
+	Maybe *int64
+}
+
+type nested struct {
+	A []byte
+	B [2]float64
+}
+
+func richOf(n int64) rich {
+	r := rich{Text: strings.Repeat("é", int(n%40)), At: t0.Add(time.Duration(n) * 7)}
+	if n%3 == 0 {
+		r.Deep = map[string][]nested{fmt.Sprint(n): {{A: []byte{byte(n)}, B: [2]float64{float64(n), -1}}, {}}}
+	}
+	if n%2 == 0 {
+		r.Maybe = &n
+	}
+	return r
+}
+
+func (r rich) String() string {
+	maybe := "none"
+	if r.Maybe != nil {
+		maybe = fmt.Sprint(*r.Maybe)
+	}
+	return fmt.Sprintf("%s %d %v %s", r.Text, r.At.UnixNano(), r.Deep, maybe)
+}
+
+type flatItem struct{ N, Twice int64 }
+
+// states are all kinds of state; model is what they should hold.
+type states struct {
+	cell  engine.Cell[flatItem]
+	flat  engine.ValueState[flatItem]
+	value engine.ValueState[rich]
+	when  engine.ValueState[time.Time]
+	items engine.ListState[flatItem]
+	texts engine.ListState[rich]
+}
+
+type model struct {
+	cell  *flatItem
+	flat  *flatItem
+	value *rich
+	when  *time.Time
+	items []flatItem
+	texts []rich
+}
+
+func (m *model) do(o op) {
+	item := flatItem{o.N, 2 * o.N}
+	switch o.Do {
+	case 0:
+		if m.cell == nil {
+			m.cell = &flatItem{}
+		}
+		m.cell.N += o.N
+	case 1:
+		m.cell = nil
+	case 2:
+		m.flat = &item
+	case 3:
+		m.flat, m.value, m.when = nil, nil, nil
+	case 4:
+		r := richOf(o.N)
+		m.value, m.when = &r, &r.At
+	case 5:
+		m.items, m.texts = append(m.items, item), append(m.texts, richOf(o.N))
+	case 6:
+		n := min(int(o.N%4), len(m.items))
+		m.items, m.texts = m.items[n:], m.texts[n:]
+	case 7:
+		m.items, m.texts = nil, nil
+	}
+}
+
+func (m *model) String() string {
+	s := ""
+	if m.cell != nil {
+		s += fmt.Sprint(" cell ", *m.cell)
+	}
+	if m.flat != nil {
+		s += fmt.Sprint(" flat ", *m.flat)
+	}
+	if m.value != nil {
+		s += fmt.Sprint(" value ", *m.value)
+	}
+	if m.when != nil {
+		s += fmt.Sprint(" when ", m.when.UnixNano())
+	}
+	return fmt.Sprint(s, " items ", m.items, " texts ", m.texts, " ", len(m.items), len(m.texts))
+}
+
+func newStates(s *engine.Setup) *states {
+	return &states{
+		cell:  engine.NewCell[flatItem](s, "cell"),
+		flat:  engine.NewValueState[flatItem](s, "flat"),
+		value: engine.NewValueState[rich](s, "value"),
+		when:  engine.NewValueState[time.Time](s, "when"),
+		items: engine.NewListState[flatItem](s, "items"),
+		texts: engine.NewListState[rich](s, "texts"),
+	}
+}
+
+// OnRecord does the step and emits what the key's states hold then.
+func (s *states) OnRecord(ctx *engine.Context, key string, o op, out engine.Out[string]) error {
+	item := flatItem{o.N, 2 * o.N}
+	switch o.Do {
+	case 0:
+		s.cell.Ref(ctx).N += o.N
+	case 1:
+		s.cell.Clear(ctx)
+	case 2:
+		s.flat.Set(ctx, item)
+	case 3:
+		s.flat.Clear(ctx)
+		s.value.Clear(ctx)
+		s.when.Clear(ctx)
+	case 4:
+		s.value.Set(ctx, richOf(o.N))
+		s.when.Set(ctx, richOf(o.N).At)
+	case 5:
+		s.items.Append(ctx, item)
+		s.texts.Append(ctx, richOf(o.N))
+	case 6:
+		s.items.DropFirst(ctx, int(o.N%4))
+		s.texts.DropFirst(ctx, int(o.N%4))
+	case 7:
+		s.items.Clear(ctx)
+		s.texts.Clear(ctx)
+	}
+	var m model
+	if v, ok := s.cell.Get(ctx); ok {
+		m.cell = &v
+	}
+	if v, ok := s.flat.Get(ctx); ok {
+		m.flat = &v
+	}
+	if v, ok := s.value.Get(ctx); ok {
+		m.value = &v
+	}
+	if v, ok := s.when.Get(ctx); ok {
+		m.when = &v
+	}
+	m.items = slices.AppendSeq([]flatItem{}, s.items.All(ctx))
+	m.texts = slices.AppendSeq([]rich{}, s.texts.All(ctx))
+	if len(m.items) != s.items.Len(ctx) || len(m.texts) != s.texts.Len(ctx) {
+		return engine.Permanent(errors.New("Len is not the number of elements"))
+	}
+	out.Emit(key + m.String())
+	return nil
+}
+
+// TestStatesAgainstAModel takes random steps on every kind of state, with restarts in the middle and at another
+// parallelism, and compares what each key holds after each step with plain Go values.
+func TestStatesAgainstAModel(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			ops := make([]op, 3_000)
+			models := map[string]*model{}
+			var want []string
+			for i := range ops {
+				o := op{Key: fmt.Sprint("k", rnd.IntN(20)), Do: rnd.IntN(8), N: rnd.Int64N(1000), Fail: rnd.IntN(800) == 0}
+				if o.Do == 7 && rnd.IntN(4) > 0 {
+					o.Do = 5
+				}
+				m := models[o.Key]
+				if m == nil {
+					m = &model{}
+					models[o.Key] = m
+				}
+				m.do(o)
+				want = append(want, o.Key+m.String())
+				ops[i] = o
+			}
+			slices.Sort(want)
+			dir, log := t.TempDir(), newLog()
+			var failed [3_000]atomic.Bool
+			build := func(half chan<- bool) *engine.Job {
+				job := engine.NewJob("states")
+				n := 0
+				src := engine.FlatMap(engine.From(job, "in", engine.SliceSource(ops...)), func(o op, out engine.Out[op]) error {
+					if n++; n == 1500 && half != nil {
+						half <- true
+					}
+					if o.Fail && !failed[o.N].Swap(true) {
+						return errors.New("injected")
+					}
+					out.Emit(o)
+					return nil
+				})
+				engine.To(engine.Process(engine.KeyBy(src, func(o op) string { return o.Key }), "states", newStates), "out", log)
+				return job
+			}
+			o := engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: dir, Interval: time.Millisecond}, Restore: engine.Resume()}
+			half := make(chan bool, 10)
+			r := start(t, build(half), o)
+			<-half
+			if _, err := r.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o.Parallelism = 2
+			if err := build(nil).Run(t.Context(), o); err != nil && r.Outcome().State == engine.Stopped {
+				t.Fatal(err)
+			}
+			equal(t, log.rows(), want)
+		})
+	}
+}
+
+// TestFieldsComeAndGo reads a value that an older version of the program wrote.
+func TestFieldsComeAndGo(t *testing.T) {
+	type oldValue struct {
+		Kept string
+		Gone int
+	}
+	dir := t.TempDir()
+	run := func(log *txnLog, build func(engine.Keyed[string, event]) engine.Stream[string], recs ...event) error {
+		job := engine.NewJob("fields")
+		in := newFeed[event](1)
+		in.add(0, recs...)
+		seen := make(chan struct{}, 10)
+		src := engine.Map(engine.From(job, "in", in), func(e event) event { seen <- struct{}{}; return e })
+		engine.To(build(engine.KeyBy(src, func(e event) string { return e.Key })), "out", log)
+		r := start(t, job, engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Resume()})
+		until(t, "the record", seen)
+		_, err := r.Stop(t.Context())
+		return err
+	}
+	log := newLog()
+	first := func(in engine.Keyed[string, event]) engine.Stream[string] {
+		return engine.Process(in, "v", func(s *engine.Setup) engine.Func[string, event, string] {
+			v := engine.NewValueState[oldValue](s, "v")
+			return func(ctx *engine.Context, _ string, e event, out engine.Out[string]) error {
+				v.Set(ctx, oldValue{"kept", 7})
+				return nil
+			}
+		})
+	}
+	second := func(in engine.Keyed[string, event]) engine.Stream[string] {
+		return engine.Process(in, "v", func(s *engine.Setup) engine.Func[string, event, string] {
+			type oldValue struct { // the program's next version
+				Kept string
+				New  []int
+			}
+			v := engine.NewValueState[oldValue](s, "v")
+			return func(ctx *engine.Context, _ string, e event, out engine.Out[string]) error {
+				value, ok := v.Get(ctx)
+				out.Emit(fmt.Sprintf("%t %+v", ok, value))
+				return nil
+			}
+		})
+	}
+	if err := run(log, first, event{Key: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(log, second, event{Key: "a"}, event{Key: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, log.rows(), []string{"true {Kept:kept New:[]}"})
+}
+
+// TestKeptContext uses a state outside of its callback: that is the program's mistake, and says so.
+func TestKeptContext(t *testing.T) {
+	job := engine.NewJob("kept")
+	var kept *engine.Context
+	byKey := engine.KeyBy(engine.From(job, "in", engine.SliceSource(events(2)...)), func(e event) string { return e.Key })
+	var cell engine.Cell[int64]
+	first := engine.Process(byKey, "first", func(s *engine.Setup) engine.Func[string, event, event] {
+		cell = engine.NewCell[int64](s, "n")
+		return func(ctx *engine.Context, _ string, e event, out engine.Out[event]) error {
+			kept = ctx
+			out.Emit(e)
+			return nil
+		}
+	})
+	second := engine.Map(first, func(e event) event { return e })
+	engine.To(engine.Process(engine.KeyBy(second, func(e event) string { return e.Key }), "second",
+		func(*engine.Setup) engine.Func[string, event, event] {
+			return func(ctx *engine.Context, _ string, e event, _ engine.Out[event]) error {
+				cell.Ref(ctx) // another operator's state
+				return nil
+			}
+		}), "out", engine.SinkFunc[event](nil))
+	err := job.Run(t.Context(), engine.Options{Restart: engine.Restart{None: true}})
+	contains(t, err, `state of operator "first" used outside of its callback`, `operator "second"`)
+	_ = kept
+}
