@@ -119,30 +119,67 @@ func (b *keyedBatch[K, T]) release() {
 	}
 }
 
-// connect lets the keyed node n take the stream's records in a subtask: straight from the operator before it in the
-// same task, or as batches from other tasks.
-func (in Keyed[K, T]) connect(st *subtask, n *node, keyer *mmapstate.Keyer[K], use func(*keyed[K, T])) {
-	if st.plan.head == n {
+// connect lets a keyed operator take the stream's records in its subtask: from the operator before it in the same task,
+// or as batches from other tasks.
+func (in Keyed[K, T]) connect(op *keyedOp, keyer *mmapstate.Keyer[K], use func(*keyed[K, T]), hint func(*keyed[K, T])) {
+	st, w := op.st, &keyedWork[K, T]{op: op, use: use, hint: hint}
+	if st.plan.head == op.node {
 		st.receive = func(batch any) {
 			b := batch.(*keyedBatch[K, T])
-			for i := range b.recs {
-				use(&b.recs[i])
-			}
+			w.work(b.recs)
 			st.received += int64(len(b.recs))
 			b.release()
 		}
 		return
 	}
-	rec := &keyed[K, T]{} // one for all records: what listens is done with it when it returns
-	h := handFor[T](st, n.uid)
+	w.recs = make([]keyed[K, T], 0, workBatch)
+	op.drain = w.drain
+	h := handFor[T](st, op.node.uid)
 	listen(st, in.from, func(v T, at Time) {
 		h.take(v)
-		rec.key, rec.val, rec.at = in.key(v), v, at
+		w.recs = append(w.recs, keyed[K, T]{key: in.key(v), at: at, val: v})
 		h.done()
+		rec := &w.recs[len(w.recs)-1]
 		k := keyer.Key(&rec.key)
 		rec.hash, rec.group = k.Hash, k.Group
-		use(rec)
+		if len(w.recs) == workBatch {
+			w.drain()
+		}
 	})
+}
+
+// workBatch is how many records are looked up side by side.
+const workBatch = 64
+
+// keyedWork hands records to a keyed operator, a few at a time, so that the cache misses of their state overlap.
+type keyedWork[K comparable, T any] struct {
+	op   *keyedOp
+	use  func(*keyed[K, T])
+	hint func(*keyed[K, T]) // adds the key of the state that the record will need to op.hints
+	recs []keyed[K, T]      // collected in the same task; empty at the end of a batch
+}
+
+func (w *keyedWork[K, T]) work(recs []keyed[K, T]) {
+	for len(recs) > 0 {
+		n := min(workBatch, len(recs))
+		if w.op.store.Hints() {
+			for i := range recs[:n] {
+				w.hint(&recs[i])
+			}
+			w.op.look()
+		}
+		for i := range recs[:n] {
+			w.use(&recs[i])
+		}
+		recs = recs[n:]
+	}
+}
+
+// drain works off what was collected. Nothing may overtake it: it runs before time moves on and before a batch ends.
+func (w *keyedWork[K, T]) drain() {
+	w.work(w.recs)
+	clear(w.recs)
+	w.recs = w.recs[:0]
 }
 
 // exchange returns what builds the sending end of the stream in an upstream subtask.

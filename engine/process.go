@@ -42,7 +42,7 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 		p.describe = p.describeHand
 		st.ops = append(st.ops, p)
 		op.opens, op.closes = setup.opens, setup.closes
-		in.connect(st, n, keyer, p.onRecord)
+		in.connect(op, keyer, p.onRecord, p.hint)
 	}
 	return Stream[O]{out}
 }
@@ -68,8 +68,14 @@ func (p *processTask[K, In, O, P]) onRecord(r *keyed[K, In]) {
 	c.live = false
 }
 
+// hint prepares the look at a record's state.
+func (p *processTask[K, In, O, P]) hint(r *keyed[K, In]) {
+	p.hints = append(p.hints, mmapstate.Key{Hash: r.hash, Group: r.group})
+}
+
 // advance fires the timers that are due, in order of time.
 func (p *processTask[K, In, O, P]) advance(w Time) {
+	p.drain()
 	p.watermark = max(p.watermark, w)
 	for {
 		t := p.earliest(w)
@@ -118,6 +124,7 @@ func (p *processTask[K, In, O, P]) describeHand() (key, record string) {
 }
 
 func (p *processTask[K, In, O, P]) flush() error {
+	p.drain()
 	p.stats.out.Store(p.out.to.pushed())
 	p.stats.watermark.Store(int64(p.watermark))
 	return nil

@@ -97,16 +97,21 @@ type keyedOp struct {
 	stats     *nodeStats
 	opens     []func(context.Context) error
 	closes    []func() error
-	opening   bool   // an OnOpen runs
-	buf       []byte // an encoded value
-	scratch   []byte // a key with a number
+	opening   bool               // an OnOpen runs
+	drain     func()             // works off the records collected for it
+	hinted    []*mmapstate.Cells // what a record will most likely look up
+	hints     []mmapstate.Key    // of the records about to be worked on
+	sink      uint64             // keeps the reads of hints alive
+	buf       []byte             // an encoded value
+	scratch   []byte             // a key with a number
 }
 
 // newKeyedOp opens the operator's share of state in a subtask.
 func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op := &keyedOp{node: n, st: st, shape: shape, store: st.a.openStore(n, st.index), stats: st.statsOf(n)}
 	op.watermark = st.a.restored.watermark(n.uid)
-	op.ctx.op = op
+	op.ctx.op, op.drain = op, func() {}
+	op.hints = make([]mmapstate.Key, 0, workBatch)
 	st.keyed = append(st.keyed, op)
 	st.hands = append(st.hands, op)
 	return op
@@ -131,6 +136,14 @@ func (op *keyedOp) inHand() (uid, key, record string) {
 		key, record = op.describe()
 	}
 	return op.node.uid, key, record
+}
+
+// look reads what lookups for the hinted keys will read, and forgets the keys.
+func (op *keyedOp) look() {
+	for _, c := range op.hinted {
+		op.sink += c.Hint(op.hints)
+	}
+	op.hints = op.hints[:0]
 }
 
 // freeze adds the operator's state to a checkpoint.

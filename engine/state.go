@@ -25,7 +25,9 @@ func NewCell[T any](s *Setup, name string) Cell[T] {
 	if s.checking() {
 		return Cell[T]{}
 	}
-	return Cell[T]{s.op, must(s.op.store.Cells(name, s.op.shape, int(unsafe.Sizeof(*new(T))), print))}
+	c := must(s.op.store.Cells(name, s.op.shape, int(unsafe.Sizeof(*new(T))), print))
+	s.op.hinted = append(s.op.hinted, c)
+	return Cell[T]{s.op, c}
 }
 
 // Ref is the value of the key in hand, made of zeros if there is none. The pointer leads into the page: it is valid

@@ -104,7 +104,8 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		}
 		op.describe = t.describeHand
 		st.ops = append(st.ops, t)
-		w.in.connect(st, n, keyer, t.onRecord)
+		op.hinted = []*mmapstate.Cells{t.accs}
+		w.in.connect(op, keyer, t.onRecord, t.hint)
 	}
 	return Stream[O]{out}
 }
@@ -148,8 +149,16 @@ func (t *windowTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
 	t.ctx.live = false
 }
 
+// hint prepares the look at a record's accumulator.
+func (t *windowTask[K, In, Acc, O, A]) hint(r *keyed[K, In]) {
+	w, _ := t.assign.window(r.at)
+	k := mmapstate.Key{Hash: r.hash, Group: r.group}
+	t.hints = append(t.hints, k.Hinted(uint64(w.Start)))
+}
+
 // advance closes the windows that end at or before the instant after w, in order of their ends.
 func (t *windowTask[K, In, Acc, O, A]) advance(w Time) {
+	t.drain()
 	t.watermark = max(t.watermark, w)
 	for {
 		end, k, ok := t.ends.Pop(int64(w.Add(1)), t.buf[:0])
@@ -186,6 +195,7 @@ func (t *windowTask[K, In, Acc, O, A]) describeHand() (key, record string) {
 }
 
 func (t *windowTask[K, In, Acc, O, A]) flush() error {
+	t.drain()
 	t.stats.late.Store(t.late.pushed())
 	t.stats.out.Store(t.out.pushed())
 	t.stats.watermark.Store(int64(t.watermark))

@@ -53,6 +53,12 @@ func (t *table) findWord(sh *shard, k Key) (pg *page, p, off uint32) {
 	return t.findFurther(sh, pg.link(), k)
 }
 
+// hintFrom is how much state there must be before hints pay: less stays in the caches that are near.
+const hintFrom = 8 << 20
+
+// Hints says whether there is so much state that [Cells.Hint] is worth its own cost.
+func (s *Store) Hints() bool { return s.pageCount*pageSize >= hintFrom }
+
 // hintBatch is how many keys are looked at together: about as many misses as a core can have under way.
 const hintBatch = 32
 

@@ -44,6 +44,9 @@ func (k Key) With(n uint64, scratch *[]byte) Key {
 	return Key{Hash: joinHash(k.Hash, n), Group: k.Group, Bytes: b}
 }
 
+// Hinted is With without the bytes: good for hints, which read none.
+func (k Key) Hinted(n uint64) Key { return Key{Hash: joinHash(k.Hash, n), Group: k.Group} }
+
 func joinHash(h, n uint64) uint64 { return mix(h ^ mix(n+0x9e3779b97f4a7c15)) }
 
 // mix is a bijection in which every input bit decides every output bit ("moremur").
