@@ -22,6 +22,10 @@ test: ## run all tests
 race: ## run the tests under the race detector, with state on the Go heap where it can see it
 	$(GO) test -race -tags heaparena ./meta ./mmapstate ./snapshotter/... ./engine/...
 
+.PHONY: invariants
+invariants: ## run the tests of state with every clean page checked at every freeze
+	$(GO) test -tags invariants ./mmapstate ./engine
+
 .PHONY: lint
 lint: ## gofmt, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

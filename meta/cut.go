@@ -1,6 +1,9 @@
 package meta
 
-import "context"
+import (
+	"context"
+	"iter"
+)
 
 // Base names the committed checkpoint that a cut is the difference to. The zero Base is "nothing": such a cut holds
 // every page.
@@ -60,11 +63,33 @@ type Cut interface {
 	Wait(ctx context.Context) error
 }
 
+// LoaderWanter is a [Cut] that may ask for a loader of the checkpoint that it becomes part of.
+type LoaderWanter interface {
+	Cut
+	WantsLoader() bool
+}
+
 // Verdict is the outcome of a cut.
 type Verdict struct {
-	Err   error // nil: committed, and the store's pages are clean relative to Base
-	Base  Base  // the checkpoint now committed, if Err is nil
-	Whole bool  // ask the next freeze to carry every page, so that older data files can go
+	Err  error // nil: committed, and the store's pages are clean relative to Base
+	Base Base  // the checkpoint now committed, if Err is nil
+
+	// What the next freeze should carry, written or not, so that older data files can go: every page, in a cut that is
+	// then a difference to nothing; whole pages; lines. Pages that do not exist and shards of other stores are ignored.
+	Whole bool
+	Pages []Stretch
+	Lines []Head
+
+	// Loader reads the checkpoint Base, for a [LoaderWanter] that asked; nil if there is none to be had. The owner closes
+	// it, if it is an io.Closer, when it has no use for it any more.
+	Loader Loader
+}
+
+// Stretch is a run of pages of one shard.
+type Stretch struct {
+	Shard ShardID
+	First PageNo
+	Count uint32
 }
 
 // Loader brings the pages of a checkpoint back. Its methods may be called by several goroutines at once.
@@ -84,6 +109,15 @@ type Loader interface {
 	// Load fills dst with consecutive pages of a shard from first on; len(dst) is a multiple of PageSize and the range
 	// must lie within the shard's pages. Every byte has been verified when it returns nil.
 	Load(ctx context.Context, shard ShardID, first PageNo, dst []byte) error
+}
+
+// Ordered is a [Loader] that knows in which order a restored job will want its pages.
+type Ordered interface {
+	Loader
+
+	// Order names groups of pages of an operator by a page in each, those with the newest changes first. It may name a
+	// group more than once or not at all, and ends early where it cannot go on.
+	Order(OperatorNo) iter.Seq2[ShardID, PageNo]
 }
 
 // StateKind says how a state is kept in pages.

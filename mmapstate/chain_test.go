@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/bits"
+	"slices"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -18,6 +20,46 @@ type chain struct {
 	groups int
 	id     meta.CheckpointID
 	spoil  func(shard meta.ShardID, first meta.PageNo, dst []byte)
+}
+
+// frozen is the chain as it is now: a loader of that checkpoint and no later one.
+func (c *chain) frozen() *chain {
+	f := *c
+	return &f
+}
+
+// drop removes from older files what the newest was asked to carry, as a cleaning snapshotter does.
+func (c *chain) drop(pages []meta.Stretch, lines []meta.Head) {
+	files := slices.Clone(c.files)
+	for i, d := range files[:len(files)-1] {
+		d = maps.Clone(d)
+		for id := range d {
+			if slices.ContainsFunc(pages, func(s meta.Stretch) bool {
+				return s.Shard == id.shard && id.page >= s.First && id.page < s.First+meta.PageNo(s.Count)
+			}) {
+				delete(d, id)
+			}
+		}
+		for _, h := range lines {
+			if r, ok := d[pageID{h.Shard, h.Page}]; ok {
+				d[pageID{h.Shard, h.Page}] = r.without(h.Mask)
+			}
+		}
+		files[i] = d
+	}
+	c.files = files
+}
+
+func (r record) without(lines meta.LineMask) (kept record) {
+	at := 0
+	for m := uint64(r.mask); m != 0; m &= m - 1 {
+		if bit := meta.LineMask(m & -m); lines&bit == 0 {
+			kept.mask |= bit
+			kept.lines = append(kept.lines, r.lines[at:at+64]...)
+		}
+		at += 64
+	}
+	return kept
 }
 
 type delta map[pageID]record

@@ -17,16 +17,18 @@ const chunkBytes = 64 << 10
 
 // cut is the open meta.Cut of a store. Its first part belongs to the owner, its last to both sides.
 type cut struct {
-	store    *Store
-	whole    bool         // every line of every page
-	limit    int64        // of saved
-	chunk    *meta.Chunk  // being filled
-	infos    []meta.Shard // as of the barrier, in the order in which shards caught up
-	shard    int          // where gathering goes on
-	page     uint32
-	complete bool            // all is gathered
-	until    <-chan struct{} // ends waiting for room, while in Wait
-	result   error           // once the verdict was taken in
+	store       *Store
+	whole       bool         // every line of every page
+	wantsLoader bool         // the store evicts
+	wishes      wishes       // lines to carry beside those that were written
+	limit       int64        // of saved
+	chunk       *meta.Chunk  // being filled
+	infos       []meta.Shard // as of the barrier, in the order in which shards caught up
+	shard       int          // where gathering goes on
+	page        uint32
+	complete    bool            // all is gathered
+	until       <-chan struct{} // ends waiting for room, while in Wait
+	result      error           // once the verdict was taken in
 
 	base   meta.Base
 	states []meta.State
@@ -46,7 +48,10 @@ type cut struct {
 	gaveUp  bool
 }
 
-var _ meta.Cut = (*cut)(nil)
+var (
+	_ meta.Cut          = (*cut)(nil)
+	_ meta.LoaderWanter = (*cut)(nil)
+)
 
 func (c *cut) Base() meta.Base           { return c.base }
 func (c *cut) Operator() meta.OperatorNo { return c.store.opt.Operator }
@@ -112,11 +117,17 @@ func (c *cut) Done(v meta.Verdict) {
 	c.mu.Lock()
 	if v.Err == nil && !c.drained {
 		v.Err = fmt.Errorf("cut was not read to its end: %w", meta.ErrAborted)
+		discardLoader(v.Loader)
+		v.Loader = nil
 	}
-	if c.verdict == nil && !c.gaveUp {
+	believed := c.verdict == nil && !c.gaveUp
+	if believed {
 		c.verdict = &v
 	}
 	c.mu.Unlock()
+	if !believed {
+		discardLoader(v.Loader)
+	}
 	c.over.Store(true)
 	wake(c.toOwner)
 }
@@ -252,3 +263,6 @@ func appendLines(dst []byte, pg *page, lines meta.LineMask) []byte {
 	}
 	return dst
 }
+
+// WantsLoader implements [meta.LoaderWanter].
+func (c *cut) WantsLoader() bool { return c.wantsLoader }

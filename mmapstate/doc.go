@@ -20,13 +20,14 @@
 //   - A line is written only after its bit is set in mask, and a bit is set only after the page's frozen lines are saved.
 //   - Everything needed to reopen a shard lies in pages under that same guard; the Go heap holds only caches.
 //   - A page's first record in a chain has all its lines; so has its first record after it was freed and reused.
-//   - An absent page is loaded and checked before anything reads it, and only clean pages become absent.
+//   - An absent page is loaded and checked before anything reads it, and only pages that the newest committed checkpoint
+//     has as they are become absent.
 //
 // A Store and its states belong to one goroutine. Only a Cut's Next, Release, Done and Shards may be called from another
-// one. A failed access (I/O, damage, memory) panics with a [*Failure] and poisons the store; see [Recovered].
+// one. Between batches of work the owner calls [Store.Gather] and [Store.Maintain]; eviction happens in Maintain only. A failed access (I/O, damage, memory) panics with a [*Failure] and poisons the store; see [Recovered].
 //
-// Reading order: options.go, store.go, guard.go, freeze.go, cut.go, residency.go; then page.go, shard.go, inspect.go; then
+// Reading order: options.go, store.go, guard.go, freeze.go, carry.go, cut.go, residency.go, preload.go, evict.go; then page.go, shard.go, inspect.go; then
 // the states: key.go, keyer.go, table.go, bucket.go, split.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
-// tree.go, treewrite.go, index.go; last check.go. testdata/mutate.go breaks the guard's rules one at a time and runs the
-// tests.
+// tree.go, treewrite.go, index.go; last check.go, and invariants_on.go, which under -tags invariants
+// finds a write that was not marked. testdata/mutate.go breaks the guard's rules one at a time and runs the tests.
 package mmapstate

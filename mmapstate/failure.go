@@ -61,7 +61,7 @@ func (s *Store) poison(err error) {
 	}
 	s.epoch = noEpoch
 	if s.cut != nil {
-		s.cut.giveUp(s.err)
+		discardLoader(s.cut.giveUp(s.err).Loader)
 		s.cut.result = s.err
 		s.cut = nil
 	}
@@ -72,8 +72,10 @@ func (sh *shard) damaged(p uint32, format string, args ...any) {
 	sh.store.fail(sh.damage(p, fmt.Sprintf(format, args...)))
 }
 
-func (sh *shard) damage(p uint32, what string) error {
-	return &meta.DamageError{File: "shard " + sh.id.String(), Offset: int64(p) * pageSize, What: fmt.Sprintf("page %d: %s", p, what)}
+func (sh *shard) damage(p uint32, what string) error { return damage(sh.id, p, what) }
+
+func damage(id meta.ShardID, p uint32, what string) error {
+	return &meta.DamageError{File: "shard " + id.String(), Offset: int64(p) * pageSize, What: fmt.Sprintf("page %d: %s", p, what)}
 }
 
 func errShardFull(id meta.ShardID) error {

@@ -19,6 +19,9 @@ func (s *Store) Freeze() (meta.Cut, error) {
 	if s.cut != nil {
 		_ = s.cut.Wait(context.Background()) // an abort is the writer's to report; what was frozen is dirty again
 	}
+	if l := s.preload; l != nil && l.failed.Load() {
+		s.poison(l.err)
+	}
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -29,13 +32,15 @@ func (s *Store) Freeze() (meta.Cut, error) {
 
 func (s *Store) newCut() *cut {
 	c := &cut{
-		store:   s,
-		whole:   s.wantWhole || s.base == meta.Base{},
-		limit:   s.savedLimit(),
-		base:    s.base,
-		states:  s.states[:len(s.states):len(s.states)],
-		toOwner: make(chan struct{}, 1),
-		toDrain: make(chan struct{}, 1),
+		store:       s,
+		whole:       s.wantWhole || s.base == meta.Base{},
+		wishes:      s.wishes,
+		limit:       s.savedLimit(),
+		base:        s.base,
+		wantsLoader: s.opt.MemoryLimit > 0,
+		states:      s.states[:len(s.states):len(s.states)],
+		toOwner:     make(chan struct{}, 1),
+		toDrain:     make(chan struct{}, 1),
 	}
 	if c.whole {
 		c.base = meta.Base{} // a difference to nothing
@@ -46,6 +51,9 @@ func (s *Store) newCut() *cut {
 func (s *Store) savedLimit() int64 {
 	if s.opt.SavedLimit > 0 {
 		return s.opt.SavedLimit
+	}
+	if s.opt.MemoryLimit > 0 {
+		return max(minLimitedSaves, min(s.pageCount*pageSize, s.opt.MemoryLimit)/4)
 	}
 	return max(minSavedLimit, s.pageCount*pageSize/4)
 }
@@ -121,9 +129,15 @@ func (s *Store) takeIn(c *cut, v meta.Verdict) {
 	s.cut, c.result = nil, v.Err
 	if v.Err == nil {
 		s.base, s.wantWhole = v.Base, v.Whole
+		s.needsCheckpoint, s.wishes = false, nil
+		s.wish(v)
+		if v.Loader != nil {
+			s.ownLoader(v.Loader)
+		}
 		return
 	}
 	s.wantWhole = s.wantWhole || v.Whole // a wish outlives the cut that failed to grant it
+	s.wish(v)
 	for i := range s.shards {
 		s.shards[i].thaw()
 	}
@@ -145,8 +159,12 @@ func (c *cut) step(few int, wait bool) bool {
 				c.page = p
 				return false
 			}
-			sh.at(p) // rule: absent-pages-are-carried
-			sh.save(p)
+			if g := p / groupPages; c.wantsLoader && sh.isAbsent(g) {
+				sh.carryAbsent(g)
+			} else {
+				sh.at(p) // rule: absent-pages-are-carried
+				sh.save(p)
+			}
 			if !sh.isGathered(p) { // the cut is over, or the wait for room was cut short
 				c.page = p
 				return false

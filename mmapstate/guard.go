@@ -40,12 +40,15 @@ func (sh *shard) setGathered(p uint32)     { sh.gathered[p>>6] |= 1 << (p & 63) 
 
 // save copies the frozen lines of a resident page to the open cut. Pages of an aborted cut are not worth saving: their
 // frozen bits go back to the mask when the verdict is taken in.
-func (sh *shard) save(p uint32) {
+func (sh *shard) save(p uint32) { sh.saveFrom(p, sh.page(p)) }
+
+// saveFrom is save for a page that is the same as the absent one.
+func (sh *shard) saveFrom(p uint32, pg *page) {
 	c := sh.store.cut
 	if c == nil || !c.room() {
 		return
 	}
-	c.add(sh.id, p, sh.frozen[p], sh.page(p))
+	c.add(sh.id, p, sh.frozen[p], pg)
 	sh.setGathered(p)
 }
 
@@ -57,14 +60,20 @@ func (s *Store) catchUp(sh *shard) {
 	if s.err != nil {
 		panic(&Failure{Err: s.err})
 	}
-	sh.clearFrozen() // rule: clear-committed
-	sh.mask, sh.frozen = sh.frozen, sh.mask
-	sh.summary, sh.frozenSummary = sh.frozenSummary, sh.summary
+	sh.verifyAll()
+	sh.swap()
 	if s.cut.whole {
 		sh.freezeAll() // rule: whole-is-all-lines
 	}
+	sh.grant(s.cut.wishes[sh.id])
 	sh.epoch = s.epoch
 	s.cut.describe(sh)
+}
+
+func (sh *shard) swap() {
+	sh.clearFrozen() // rule: clear-committed
+	sh.mask, sh.frozen = sh.frozen, sh.mask
+	sh.summary, sh.frozenSummary = sh.frozenSummary, sh.summary
 }
 
 // clearFrozen empties the frozen set of the previous cut, whose verdict has been taken in.
@@ -73,7 +82,7 @@ func (sh *shard) clearFrozen() {
 		for ; word != 0; word &= word - 1 {
 			first := i<<12 + bits.TrailingZeros64(word)<<6
 			clear(sh.frozen[first:min(first+64, len(sh.frozen))])
-			sh.gathered[first>>6] = 0
+			sh.gathered[first>>6], sh.carried[first>>6] = 0, 0
 		}
 		sh.frozenSummary[i] = 0
 	}
@@ -82,10 +91,20 @@ func (sh *shard) clearFrozen() {
 // freezeAll freezes every line of every page, absent ones too: they are loaded when gathered.
 func (sh *shard) freezeAll() {
 	for p := range sh.pages {
-		sh.frozen[p] = meta.AllLines
-		sh.frozenSummary[p>>12] |= 1 << (p >> 6 & 63)
+		sh.carry(p, meta.AllLines)
 	}
 }
+
+// carry freezes lines beyond those that were written.
+func (sh *shard) carry(p uint32, lines meta.LineMask) {
+	if sh.frozen[p] == 0 {
+		sh.carried[p>>6] |= 1 << (p & 63)
+	}
+	sh.frozen[p] |= lines
+	sh.frozenSummary[p>>12] |= 1 << (p >> 6 & 63)
+}
+
+func (sh *shard) isCarried(p uint32) bool { return sh.carried[p>>6]>>(p&63)&1 != 0 }
 
 // thaw takes an abort in: what was frozen, gathered or not, is dirty again. The leftovers are cleared at the next
 // catchUp, as after a commit.
@@ -103,12 +122,4 @@ func (sh *shard) thaw() {
 		}
 		sh.summary[i] |= word // rule: abort-merges-summary
 	}
-}
-
-// clean tells whether a page is unchanged since the last committed checkpoint.
-func (sh *shard) clean(p uint32) bool {
-	if sh.mask[p] != 0 { // rule: dirty-stays
-		return false
-	}
-	return sh.store.cut == nil || sh.frozen[p] == 0 // rule: in-flight-stays
 }

@@ -8,22 +8,29 @@ import (
 
 // inspect checks a loaded page by itself, once, so that nothing that uses it needs to: kinds, counts and references are
 // possible ones. Whether a reference leads to the right kind of page is asked when it is followed; only directories are
-// cached, so what they name is checked here.
-func (sh *shard) inspect(p uint32, pg *page) error {
+// cached, so what they name is checked by expected.
+func (sh *shard) inspect(p uint32, pg *page) error { return sh.inspector().inspect(p, pg) }
+
+// inspector knows of a shard what it takes to inspect its pages; it does not change, so any goroutine may have it.
+type inspector struct {
+	id     meta.ShardID
+	pages  uint32
+	states []meta.State
+}
+
+func (sh *shard) inspector() inspector {
+	return inspector{id: sh.id, pages: sh.pages, states: sh.store.states}
+}
+
+func (sh inspector) inspect(p uint32, pg *page) error {
 	if what := sh.fault(p, pg); what != "" {
-		return sh.damage(p, what)
-	}
-	if p < uint32(len(sh.expect)) && sh.expect[p] != 0 {
-		no := uint16(sh.expect[p] - 1)
-		if t := sh.store.tables[no]; !pg.is(pageBucket, no) || t != nil && !t.fits(pg) {
-			return sh.damage(p, "not the bucket that a directory takes it for")
-		}
+		return damage(sh.id, p, what)
 	}
 	return nil
 }
 
 // fault says what is wrong with a page, or nothing.
-func (sh *shard) fault(p uint32, pg *page) string {
+func (sh inspector) fault(p uint32, pg *page) string {
 	kind := pg.kind()
 	if (kind == pageShard) != (p == 0) {
 		return "the shard's header belongs to page 0, and only there"
@@ -34,10 +41,10 @@ func (sh *shard) fault(p uint32, pg *page) string {
 	if kind == pageShard || kind == pageFree {
 		return ""
 	}
-	if int(pg.state()) >= len(sh.store.states) {
+	if int(pg.state()) >= len(sh.states) {
 		return "unknown state"
 	}
-	index := sh.store.states[pg.state()].Kind == meta.KindIndex
+	index := sh.states[pg.state()].Kind == meta.KindIndex
 	switch kind {
 	case pageTable, pageDirectory, pageBucket:
 		if index {
@@ -51,7 +58,7 @@ func (sh *shard) fault(p uint32, pg *page) string {
 	return sh.content(pg)
 }
 
-func (sh *shard) content(pg *page) string {
+func (sh inspector) content(pg *page) string {
 	switch pg.kind() {
 	case pageTable, pageDirectory:
 		return ""

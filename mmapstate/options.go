@@ -24,17 +24,27 @@ type Options struct {
 	HashSeed uint64
 
 	// SavedLimit bounds the bytes of saved lines that the writer of a cut has not yet released; at the limit the owner
-	// waits. Zero means a quarter of the state, at least 64 MiB.
+	// waits. Zero means a quarter of the state, at least 64 MiB; with a memory limit a quarter of that, at least 1 MiB.
 	SavedLimit int64
 
 	// Lazy lets Open return at once: page groups are loaded and checked when they are first looked up. Otherwise Open
 	// loads and checks all of them.
 	Lazy bool
+
+	// Preload loads and checks the page groups of a lazy store in the background as well, those with the newest changes
+	// first, with a memory limit up to three quarters of it. A failure poisons the store.
+	Preload bool
+
+	// MemoryLimit bounds the bytes of pages that are resident after a [Store.Maintain]: page groups that the last
+	// committed checkpoint has are evicted, those first that were not used for longest. It implies Lazy. Zero means no
+	// limit.
+	MemoryLimit int64
 }
 
 const (
 	defaultKeyGroups = 128
 	minSavedLimit    = 64 << 20
+	minLimitedSaves  = 1 << 20 // with a memory limit
 )
 
 func (o Options) withDefaults() Options {
@@ -44,6 +54,7 @@ func (o Options) withDefaults() Options {
 	if o.To == 0 {
 		o.To = meta.KeyGroup(o.KeyGroups)
 	}
+	o.Lazy = o.Lazy || o.MemoryLimit > 0
 	return o
 }
 
@@ -58,6 +69,9 @@ func (o Options) validate() error {
 	}
 	if o.SavedLimit < 0 {
 		faults = append(faults, fmt.Errorf("saved limit: %d is negative", o.SavedLimit))
+	}
+	if o.MemoryLimit < 0 {
+		faults = append(faults, fmt.Errorf("memory limit: %d is negative", o.MemoryLimit))
 	}
 	return errors.Join(faults...)
 }

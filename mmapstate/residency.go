@@ -2,53 +2,124 @@ package mmapstate
 
 import (
 	"context"
+	"io"
 	"unsafe"
 
 	"github.com/pagetide/pagetide/meta"
 )
 
-// need makes a page resident.
+// Residency. A group of pages is absent from Open until something wants it, and again after it was evicted. The owner
+// alone says what is resident, in plain words that only shards with absent groups look at: what the background loader
+// (preload.go) has filled, the owner takes over when it meets it, or in Maintain.
+
+// need makes a page resident, and notes that its group was used.
 func (sh *shard) need(p uint32) {
-	if !sh.isResident(p / groupPages) {
-		sh.load(p / groupPages)
+	g := p / groupPages
+	if !sh.isResident(g) {
+		sh.bring(g)
 	}
+	sh.used[g/64] |= 1 << (g % 64)
 }
 
 func (sh *shard) isResident(g uint32) bool { return sh.resident[g/64]>>(g%64)&1 != 0 }
+func (sh *shard) isAbsent(g uint32) bool   { return !sh.allResident && !sh.isResident(g) }
 
-// load brings an absent group back and checks its pages before anything can see them. All pages of an absent group are
-// in the checkpoint: it was absent since Open, or clean when it was evicted, and no page was appended to it since.
-func (sh *shard) load(g uint32) {
+// groups is how many page groups a shard has, and groupOf which pages are in one.
+func (sh *shard) groups() uint32 { return (sh.pages + groupPages - 1) / groupPages }
+
+func (sh *shard) group(g uint32) (first, end uint32) {
+	return g * groupPages, min((g+1)*groupPages, sh.pages)
+}
+
+// bring makes an absent group resident: it takes over what the background loader has or is about to have, and loads
+// anything else. All pages of an absent group are in the checkpoint: it was absent since Open, or clean when it was
+// evicted, and no page was appended to it since.
+func (sh *shard) bring(g uint32) {
 	s := sh.store
 	if s.err != nil {
 		panic(&Failure{Err: s.err})
 	}
-	first := g * groupPages
-	n := min(sh.pages-first, groupPages)
-	buf := s.loadBuffer()[:n*pageSize]
+	block, err := s.preload.take(sh.index(), g)
+	if err != nil {
+		s.fail(err)
+	}
+	if block != nil {
+		sh.adopt(g, block)
+		return
+	}
+	first, end := sh.group(g)
+	buf := s.readGroup(sh, g)
+	for p := first; p < end; p++ {
+		sh.back(p)
+		copy(sh.page(p)[:], buf[(p-first)*pageSize:]) // rule: load-fills
+	}
+	sh.arrived(g)
+}
+
+// readGroup reads an absent group into a buffer that the next call reuses, and checks its pages.
+func (s *Store) readGroup(sh *shard, g uint32) []byte {
+	first, end := sh.group(g)
+	buf := s.loadBuffer()[:(end-first)*pageSize]
 	if err := s.loader.Load(context.Background(), sh.id, meta.PageNo(first), buf); err != nil {
 		s.fail(err)
 	}
-	for i := range n {
-		pg := (*page)(buf[i*pageSize:])
-		if err := sh.inspect(first+i, pg); err != nil {
+	for p := first; p < end; p++ {
+		pg := (*page)(buf[(p-first)*pageSize:])
+		err := sh.inspect(p, pg)
+		if err == nil {
+			err = sh.expected(p, pg)
+		}
+		if err != nil {
 			s.fail(err)
 		}
 	}
-	for i := range n {
-		sh.back(first + i)
-		copy(sh.page(first + i)[:], buf[i*pageSize:])
-		sh.unexpect(first + i)
-	}
-	sh.resident[g/64] |= 1 << (g % 64)
+	return buf
 }
 
-// loadAll makes a whole shard resident, and spares later lookups the test.
-func (sh *shard) loadAll() {
-	for p := uint32(0); p < sh.pages; p += groupPages {
-		sh.need(p)
+// adopt makes the block of a group that the background loader has read and checked the shard's own.
+func (sh *shard) adopt(g uint32, block []byte) {
+	s := sh.store
+	first, end := sh.group(g)
+	for p := first; p < end; p++ {
+		if err := sh.expected(p, (*page)(block[(p-first)*pageSize:])); err != nil {
+			s.fail(err)
+		}
 	}
-	sh.allResident, sh.expect = true, nil
+	if g > 0 {
+		sh.hold(g, block)
+	} else { // its memory comes in extents
+		for p := first; p < end; p++ {
+			sh.back(p)
+			copy(sh.page(p)[:], block[p*pageSize:])
+		}
+		s.regions.giveBack(block)
+	}
+	sh.arrived(g)
+}
+
+// arrived notes that the pages of a group are in memory. A shard whose last group has arrived spares its lookups the
+// question.
+func (sh *shard) arrived(g uint32) {
+	first, end := sh.group(g)
+	for p := first; p < end; p++ {
+		sh.unexpect(p)
+		sh.learn(p)
+	}
+	sh.resident[g/64] |= 1 << (g % 64)
+	sh.store.residentPages += int64(end - first)
+	sh.store.loads++
+	if sh.absent--; sh.absent == 0 {
+		sh.allResident, sh.expect = true, nil
+	}
+}
+
+// loadAll makes a whole shard resident.
+func (sh *shard) loadAll() {
+	for g := range sh.groups() {
+		if sh.isAbsent(g) {
+			sh.bring(g)
+		}
+	}
 }
 
 // loadBuffer is where a group lies until its pages are checked. It is word-aligned.
@@ -59,66 +130,32 @@ func (s *Store) loadBuffer() []byte {
 	return bytesOf(unsafe.Pointer(&s.loadWords[0]), blockSize)
 }
 
-// Evict drops page groups from memory that are unchanged since the last committed checkpoint, until bytes are freed,
-// and returns how many were. A dropped group is loaded again when it is next looked up. The store needs a loader of
-// that checkpoint: see [Store.SetLoader]. No reference into the store's pages may be in use.
-func (s *Store) Evict(bytes int64) (freed int64) {
-	if s.loader == nil || s.err != nil {
-		return 0
-	}
-	for i := range s.shards {
-		sh := s.look(i)
-		for g := range (sh.pages + groupPages - 1) / groupPages {
-			if freed >= bytes {
-				return freed
-			}
-			freed += sh.evict(g)
-		}
-	}
-	return freed
+// SetLoader says where evicted groups come back from: the checkpoint that was committed last. The caller closes it, not
+// before the store has another one. Nobody needs to call it whose verdicts have a loader.
+func (s *Store) SetLoader(l meta.Loader) {
+	s.dropLoader()
+	s.loader = l
 }
 
-// evict drops one group if all its pages are clean, and returns its size.
-func (sh *shard) evict(g uint32) int64 {
-	first, end := g*groupPages, min((g+1)*groupPages, sh.pages)
-	if sh.isAbsent(g) {
-		return 0
-	}
-	for p := first; p < end; p++ {
-		if !sh.clean(p) {
-			return 0
-		}
-	}
-	sh.markAllResident()
-	sh.forget()
-	sh.allResident = false
-	sh.resident[g/64] &^= 1 << (g % 64)
-	for p := first; p < end; p++ {
-		if pg := sh.page(p); pg.kind() == pageBucket {
-			sh.expectBucket(p, pg.state())
-		}
-	}
-	for p := first; p < end; p += extentPages {
-		x := sh.ext[p/extentPages]
-		discard(bytesOf(unsafe.Pointer(x), extentSize))
-	}
-	return int64(end-first) * pageSize
+// ownLoader is SetLoader with a loader that the store closes.
+func (s *Store) ownLoader(l meta.Loader) {
+	s.SetLoader(l)
+	s.closeLoader, _ = l.(io.Closer)
 }
 
-func (sh *shard) isAbsent(g uint32) bool { return !sh.allResident && !sh.isResident(g) }
-
-// markAllResident makes the bits say what allResident says.
-func (sh *shard) markAllResident() {
-	if !sh.allResident {
-		return
+func (s *Store) dropLoader() {
+	if s.closeLoader != nil {
+		_ = s.closeLoader.Close() // of files that were only read
 	}
-	for g := range (sh.pages + groupPages - 1) / groupPages {
-		sh.resident[g/64] |= 1 << (g % 64)
-	}
+	s.loader, s.closeLoader = nil, nil
 }
 
-// SetLoader says where evicted groups come back from: the checkpoint that was committed last.
-func (s *Store) SetLoader(l meta.Loader) { s.loader = l }
+// discardLoader closes a loader that came with a verdict nobody believes.
+func discardLoader(l meta.Loader) {
+	if c, ok := l.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
 
 // expectBucket notes that a cached directory takes an absent page for a bucket of a state: lookups go there without
 // asking, so loading has to ask.
@@ -131,4 +168,16 @@ func (sh *shard) unexpect(p uint32) {
 	if p < uint32(len(sh.expect)) {
 		sh.expect[p] = 0
 	}
+}
+
+// expected compares a page that was loaded with what a cached directory takes it for.
+func (sh *shard) expected(p uint32, pg *page) error {
+	if p >= uint32(len(sh.expect)) || sh.expect[p] == 0 {
+		return nil
+	}
+	no := uint16(sh.expect[p] - 1)
+	if t := sh.store.tables[no]; !pg.is(pageBucket, no) || t != nil && !t.fits(pg) {
+		return sh.damage(p, "not the bucket that a directory takes it for")
+	}
+	return nil
 }

@@ -17,8 +17,12 @@ type shard struct {
 	gathered      []uint64        // bit by page: the frozen lines are saved
 	summary       []uint64        // bit by 64 pages: some mask of them is not empty
 	frozenSummary []uint64        // the same for frozen
+	carried       []uint64        // bit by page: frozen without having been written
 	resident      []uint64        // bit by page group; of use only while !allResident
+	used          []uint64        // bit by page group: looked up since the clock passed; kept while !allResident
 	expect        []uint8         // by page: 1 + the state whose directory names it a bucket; nil if nothing is absent
+	absent        uint32          // groups that are not resident
+	shadow        shadow          // what clean pages must look like, under -tags invariants
 
 	store  *Store
 	id     meta.ShardID
@@ -132,6 +136,7 @@ func (sh *shard) extend() uint32 {
 	sh.resident[p/(64*groupPages)] |= 1 << (p / groupPages % 64)
 	sh.pages = p + 1
 	sh.store.pageCount++
+	sh.store.residentPages++
 	return p
 }
 
@@ -142,14 +147,15 @@ func (sh *shard) growGuard(n uint32) {
 	grow(&sh.gathered, (n+63)/64)
 	grow(&sh.summary, (n+4095)/4096)
 	grow(&sh.frozenSummary, (n+4095)/4096)
+	grow(&sh.carried, (n+63)/64)
 	grow(&sh.resident, (n+64*groupPages-1)/(64*groupPages))
+	grow(&sh.used, (n+64*groupPages-1)/(64*groupPages))
 	grow(&sh.ext, (n+extentPages-1)/extentPages)
 }
 
 func grow[T any](s *[]T, n uint32) {
-	for uint32(len(*s)) < n {
-		var zero T
-		*s = append(*s, zero)
+	if have := uint32(len(*s)); have < n {
+		*s = append(*s, make([]T, n-have)...)
 	}
 }
 
@@ -171,9 +177,5 @@ func (sh *shard) back(p uint32) {
 	if err != nil {
 		sh.store.fail(err)
 	}
-	first := p / groupPages * groupPages / extentPages
-	grow(&sh.ext, first+groupPages/extentPages)
-	for i := range uint32(groupPages / extentPages) {
-		sh.ext[first+i] = asExtent(b[i*extentSize:])
-	}
+	sh.hold(p/groupPages, b)
 }

@@ -2,6 +2,7 @@ package mmapstate
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -14,21 +15,28 @@ type Store struct {
 	first  int // key group of shards[0]
 	shards []shard
 
-	opt       Options
-	states    []meta.State // by number
-	tables    []*table     // by number; nil for an index and for what was not declared
-	trees     []*tree      // by number; nil for a table and for what was not declared
-	declared  []bool       // by number
-	regions   regions
-	loader    meta.Loader
-	base      meta.Base // the last committed checkpoint
-	wantWhole bool      // the next cut carries every page
-	cut       *cut      // open, or nil
-	err       error     // closed or poisoned
-	waited    time.Duration
-	pageCount int64
-	loadWords []uint64
-	scratch   []page // one, for rebuilding buckets
+	opt                       Options
+	states                    []meta.State // by number
+	tables                    []*table     // by number; nil for an index and for what was not declared
+	trees                     []*tree      // by number; nil for a table and for what was not declared
+	declared                  []bool       // by number
+	regions                   regions
+	loader                    meta.Loader
+	closeLoader               io.Closer // loader, if it came with a verdict
+	preload                   *preload  // nil if nothing is loaded in the background
+	hand                      clockHand
+	base                      meta.Base // the last committed checkpoint
+	wishes                    wishes    // what the next cut carries
+	wantWhole                 bool      // the next cut carries every page
+	cut                       *cut      // open, or nil
+	err                       error     // closed or poisoned
+	waited                    time.Duration
+	pageCount                 int64
+	residentPages             int64
+	needsCheckpoint           bool
+	loads, evictions, atLimit int64
+	loadWords                 []uint64
+	scratch                   []page // one, for rebuilding buckets
 }
 
 // New makes an empty store. It panics if the options contradict themselves, which is a mistake in the program.
@@ -53,8 +61,8 @@ func newStore(opt Options) *Store {
 	return s
 }
 
-// Open makes a store from a checkpoint, which the loader must be able to read until all of it is resident. The hash
-// seed and the number of key groups are the checkpoint's. Errors wrap meta.ErrIncompatible when the checkpoint has
+// Open makes a store from a checkpoint, which the loader must be able to read until all of it is resident, or until a
+// verdict with a loader was taken in and nothing is preloaded any more, or the store is closed. The hash seed and the number of key groups are the checkpoint's. Errors wrap meta.ErrIncompatible when the checkpoint has
 // another hash or another number of key groups than asked for, and meta.ErrDamaged when it is.
 func Open(opt Options, from meta.Loader) (_ *Store, err error) {
 	name, seed, groups := from.Hash()
@@ -75,6 +83,9 @@ func Open(opt Options, from meta.Loader) (_ *Store, err error) {
 		return nil, err
 	}
 	if opt.Lazy {
+		if opt.Preload {
+			s.startPreload()
+		}
 		return s, nil
 	}
 	if err := s.loadEverything(); err != nil {
@@ -106,6 +117,7 @@ func (s *Store) adopt(from meta.Loader) error {
 		}
 		sh.growGuard(info.Pages)
 		sh.pages, sh.allResident, sh.opened = info.Pages, false, false
+		sh.absent = sh.groups()
 		s.pageCount += int64(info.Pages)
 	}
 	return nil
@@ -128,6 +140,8 @@ func (s *Store) Close() error {
 	if s.err == ErrClosed {
 		return nil
 	}
+	s.endPreload()
+	s.dropLoader()
 	s.err = nil // closing ends a poisoned store too
 	s.poison(ErrClosed)
 	for i := range s.shards {
@@ -150,6 +164,8 @@ func (s *Store) Err() error { return s.err }
 
 // shard finds the shard of a key group, up to date with the store's epoch.
 func (s *Store) shard(g meta.KeyGroup) *shard { return s.look(int(g) - s.first) }
+
+func (sh *shard) index() int { return int(sh.id.Group()) - sh.store.first }
 
 func (s *Store) look(i int) *shard {
 	sh := &s.shards[i]
@@ -183,19 +199,20 @@ type Stats struct {
 	Bytes    int64         // Pages in bytes
 	Mapped   int64         // bytes of mapped regions
 	Waited   time.Duration // how long the owner waited because saved lines were at their limit
+
+	Loads     int64 // page groups that were brought into memory since Open
+	Evictions int64 // page groups that were dropped from memory
+	AtLimit   int64 // how often Maintain found nothing to evict above the memory limit
 }
 
-// Stats counts. It walks the shards and their page groups: do not call it per record.
+// Stats counts. It walks the shards and their states: do not call it per record.
 func (s *Store) Stats() Stats {
-	st := Stats{Mapped: s.regions.mapped(), Waited: s.waited}
+	st := Stats{
+		Mapped: s.regions.mapped(), Waited: s.waited, Resident: s.residentPages, Pages: s.pageCount,
+		Loads: s.loads, Evictions: s.evictions, AtLimit: s.atLimit,
+	}
 	for i := range s.shards {
 		sh := &s.shards[i]
-		st.Pages += int64(sh.pages)
-		for g := range (sh.pages + groupPages - 1) / groupPages {
-			if !sh.isAbsent(g) {
-				st.Resident += int64(min(groupPages, sh.pages-g*groupPages))
-			}
-		}
 		for no := range sh.heads {
 			st.Entries += int64(sh.heads[no].entries)
 		}

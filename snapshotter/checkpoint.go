@@ -207,7 +207,7 @@ func (c *Checkpoint) Close() error {
 	var errs []error
 	c.once.Do(func() {
 		for _, f := range c.files {
-			errs = append(errs, f.file.Close())
+			errs = append(errs, f.Close())
 		}
 		if c.closed != nil {
 			c.closed()

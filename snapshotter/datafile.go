@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
@@ -17,6 +18,8 @@ type dataFile struct {
 	name string // path
 	file vfs.File
 	root root
+
+	shares atomic.Int32 // references beyond the first
 
 	mu      sync.Mutex // guards indexes; held while one is read, so that it is read once
 	indexes map[meta.ShardID]*index

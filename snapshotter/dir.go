@@ -80,6 +80,7 @@ type Dir struct {
 	pinned  map[meta.CheckpointID]int             // checkpoints being restored
 	active  map[*Pending]bool                     // begun, not yet settled and cleaned up
 	opened  map[*Checkpoint]bool                  // closed with the directory
+	live    *Checkpoint                           // the newest one, kept open while stores evict; its files are shared
 	closed  bool
 }
 
@@ -264,6 +265,13 @@ func (d *Dir) Close() error {
 	for _, p := range pending {
 		p.Abort(errClosed)
 		<-p.done // a Publish under way cleans up after itself: the lock must cover that
+	}
+	d.mu.Lock() // again: a Publish that has ended since may have opened one
+	live := d.live
+	d.live = nil
+	d.mu.Unlock()
+	if live != nil {
+		open = append(open, live)
 	}
 	var errs []error
 	for _, c := range open {

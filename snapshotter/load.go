@@ -227,6 +227,12 @@ func (d *Dir) restore(file string) (*Checkpoint, error) {
 	release := d.Pin(c.Meta.ID)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.keepOpen(c, release)
+	return c, nil
+}
+
+// keepOpen makes the directory close what its caller has not closed. The caller of keepOpen holds mu.
+func (d *Dir) keepOpen(c *Checkpoint, release func()) {
 	d.opened[c] = true
 	c.closed = func() {
 		release()
@@ -234,7 +240,6 @@ func (d *Dir) restore(file string) (*Checkpoint, error) {
 		defer d.mu.Unlock()
 		delete(d.opened, c)
 	}
-	return c, nil
 }
 
 // List returns the ids of the directory's checkpoints, ascending.

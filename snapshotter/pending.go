@@ -187,6 +187,10 @@ func (p *Pending) settle(from phase, v meta.Verdict) bool {
 	cuts := p.cuts
 	p.mu.Unlock()
 	for _, c := range cuts {
+		v.Loader = nil
+		if v.Err == nil && wantsLoader(c) {
+			v.Loader = p.d.reader(v.Base.Checkpoint)
+		}
 		c.Done(v)
 	}
 	return true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -78,6 +79,12 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 		return Info{}, err
 	}
 	info := p.info(m, whole)
+	p.mu.Lock()
+	cuts := p.cuts
+	p.mu.Unlock()
+	if slices.ContainsFunc(cuts, wantsLoader) {
+		_ = p.d.openLive(m) // without it the checkpoint is committed all the same
+	}
 	p.settle(phasePublishing, meta.Verdict{
 		Base:  meta.Base{Job: m.Job, Checkpoint: m.ID},
 		Whole: p.d.o.Whole || info.Files+1 >= maxChain || info.Stored > smallEnough && info.Stored > maxOverhead*info.Live,
