@@ -17,7 +17,7 @@ import (
 // trap breaks in one of the callbacks of a job.
 type trap struct {
 	at    string
-	spare int // calls before it breaks
+	spare atomic.Int64 // calls before it breaks
 	snap  func()
 }
 
@@ -25,7 +25,7 @@ func (p *trap) pass(at string) {
 	if p.at != at {
 		return
 	}
-	if p.spare--; p.spare < 0 {
+	if p.spare.Add(-1) < 0 {
 		p.snap()
 	}
 }
@@ -147,7 +147,7 @@ func trapJob(p *trap, log *txnLog) *engine.Job {
 func TestBrokenCallbacks(t *testing.T) {
 	where := map[string]struct {
 		uid    string
-		spare  int
+		spare  int64
 		record bool // the error has the record
 	}{
 		"Splits": {uid: "in"}, "Open": {uid: "in"}, "Read": {uid: "in"}, "Position": {uid: "in"},
@@ -170,7 +170,8 @@ func TestBrokenCallbacks(t *testing.T) {
 					continue // one task of several is like the only one
 				}
 				t.Run(fmt.Sprintf("%s/%s/%d", at, how, parallelism), func(t *testing.T) {
-					p := &trap{at: at, spare: w.spare, snap: f}
+					p := &trap{at: at, snap: f}
+					p.spare.Store(w.spare)
 					err := trapJob(p, newLog()).Run(t.Context(), engine.Options{Parallelism: parallelism, Restart: engine.Restart{None: true}})
 					op, ok := errors.AsType[*engine.OperatorError](err)
 					if !ok {
@@ -213,9 +214,10 @@ func TestBrokenClose(t *testing.T) {
 func TestBrokenOnRestart(t *testing.T) {
 	for _, at := range []string{"Splits", "Recover", "constructor"} {
 		t.Run(at, func(t *testing.T) {
-			p := &trap{at: at, spare: 1, snap: func() { panic("boom") }}
+			p := &trap{at: at, snap: func() { panic("boom") }}
+			p.spare.Store(1)
 			if at == "constructor" {
-				p.spare = 2 // the check, the first attempt
+				p.spare.Store(2) // the check, the first attempt
 			}
 			log := newLog()
 			job := trapJob(p, log)

@@ -1,0 +1,122 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// tally counts its records and prints each count.
+func tally(from engine.Source[string]) *engine.Job {
+	job := engine.NewJob("tally")
+	words := engine.From(job, "words", from)
+	counts := engine.Process(engine.KeyBy(words, func(w string) string { return w }), "count",
+		func(s *engine.Setup) engine.Func[string, string, string] {
+			n := engine.NewCell[int64](s, "n")
+			return func(ctx *engine.Context, word string, _ string, out engine.Out[string]) error {
+				*n.Ref(ctx)++
+				out.Emit(fmt.Sprint(word, " ", *n.Ref(ctx)))
+				return nil
+			}
+		})
+	engine.To(counts, "out", Print[string]())
+	return job
+}
+
+// A job is stopped with a last checkpoint, and another process goes on from there.
+func ExampleJob_Start() {
+	dir, err := os.MkdirTemp("", "tally")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	options := engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Resume()}
+
+	words := newFeed[string](1) // a source that never ends
+	running, err := tally(words).Start(ctx, options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	words.add(0, "tide", "page", "tide")
+	for running.Stats().RecordsOut < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	last, err := running.Stop(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rel, _ := filepath.Rel(dir, last.Path)
+	fmt.Println("resume from", filepath.ToSlash(rel))
+
+	words.add(0, "tide")
+	words.end()
+	if err := tally(words).Run(ctx, options); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// tide 1
+	// page 1
+	// tide 2
+	// resume from tally/chk-2/_metadata
+	// tide 3
+}
+
+// Checkpoints can be asked for, besides those that the interval brings.
+func ExampleRunning_Checkpoint() {
+	running, err := tally(newFeed[string](1)).Start(context.Background(), engine.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cp, err := running.Checkpoint(context.Background())
+	fmt.Println("checkpoint", cp.ID, err)
+	latest, ok := running.Latest()
+	fmt.Println("latest", latest.ID, ok)
+	fmt.Println("cancel:", running.Cancel())
+	fmt.Println(running.Wait(), "-", running.Outcome().State)
+	// Output:
+	// checkpoint 2 <nil>
+	// latest 2 true
+	// cancel: <nil>
+	// job was cancelled - cancelled
+}
+
+// An error marked as permanent ends the job at once; any other is met by a restart from the newest checkpoint.
+func ExamplePermanent() {
+	errFormat := errors.New("no number")
+	job := engine.NewJob("strict")
+	rows := engine.From(job, "rows", engine.SliceSource("7", "seven"))
+	numbers := engine.FlatMap(rows, func(row string, out engine.Out[string]) error {
+		if row[0] < '0' || row[0] > '9' {
+			return engine.Permanent(errFormat)
+		}
+		out.Emit(row)
+		return nil
+	})
+	engine.To(numbers, "out", engine.SinkFunc(func(context.Context, []string) error { return nil }))
+	err := job.Run(context.Background(), engine.Options{})
+	fmt.Println(engine.IsPermanent(err), errors.Is(err, errFormat))
+	op, _ := errors.AsType[*engine.OperatorError](err)
+	fmt.Println("record:", op.Record)
+	// Output:
+	// true true
+	// record: seven
+}
+
+// Settings by name, as files and command lines have them.
+func ExampleOptions_Set() {
+	var o engine.Options
+	fmt.Println(o.Set("execution.checkpointing.interval", "10 s"), o.Checkpoints.Interval)
+	fmt.Println(o.Set("execution.checkpointing.intervall", "10 s"))
+	// Output:
+	// <nil> 10s
+	// unknown setting "execution.checkpointing.intervall"; did you mean execution.checkpointing.interval?
+}
