@@ -112,8 +112,8 @@ func (sh *shard) unlinkFree(p uint32) {
 // free puts a page in the free list. The touch saves what an open cut still needs of it.
 func (sh *shard) free(p uint32) {
 	next := sh.page0().link()
+	pg := sh.at(p)                     // a root can have been evicted
 	sh.touch(p, lineBits(0, headSize)) // rule: gather-before-free
-	pg := sh.page(p)
 	clear(pg[:headSize])
 	pg[offKind] = pageFree
 	store32(pg, offLink, next)
