@@ -13,8 +13,22 @@ type Bytes struct {
 }
 
 // Bytes declares a state of byte strings. The fingerprint tells what they encode. Errors are those of [Store.Cells].
-func (s *Store) Bytes(name string, key KeyShape, typeFingerprint string) (*Bytes, error) {
-	t, err := s.declareTable(meta.KindBytes, name, key, refSize, typeFingerprint)
+func (s *Store) Bytes(name string, key KeyShape, typeFingerprint string, o ...StateOption) (*Bytes, error) {
+	opt, err := s.stateOptions(name, o)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.bytes(name, key, typeFingerprint, opt.ttl)
+	if err != nil {
+		return nil, err
+	}
+	b.table.sweepPlain()
+	return b, nil
+}
+
+// bytes declares without having the entries swept one by one.
+func (s *Store) bytes(name string, key KeyShape, typeFingerprint string, ttl TTL) (*Bytes, error) {
+	t, err := s.declareTable(meta.KindBytes, name, key, refSize, typeFingerprint, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -38,23 +52,27 @@ func (b *Bytes) Put(k Key, value []byte) error {
 		return nil
 	}
 	sh.replaceRef(&sh.heads[t.no], t.no, p, off+t.value, value)
+	if t.ttl != nil {
+		t.renew(sh, p, off)
+	}
 	return nil
 }
 
-// Get appends the value of a key to buf, so that a buffer can be reused. It tells whether there is one.
+// Get appends the value of a key to buf, so that a buffer can be reused. It tells whether there is one. It is a read to
+// a [TTL].
 func (b *Bytes) Get(k Key, buf []byte) ([]byte, bool) {
 	t, sh := b.table, b.store.shard(k.Group)
-	pg, _, off := t.find(sh, k)
-	if pg == nil {
+	pg, p, off := t.find(sh, k)
+	if pg == nil || t.ttl != nil && !t.readAlive(sh, p, off) {
 		return buf, false
 	}
 	return sh.refBytes(pg, off+t.value, t.no, buf), true
 }
 
 // Delete removes a key and tells whether it was there.
-func (b *Bytes) Delete(k Key) bool { return b.table.delete(b.store.shard(k.Group), k) }
+func (b *Bytes) Delete(k Key) bool { return b.table.remove(b.store.shard(k.Group), k) }
 
-// Len counts the entries.
+// Len counts the entries, those too that have expired and were not removed yet.
 func (b *Bytes) Len() int { return b.store.entries(b.table.no) }
 
 // All gives every key with its value, in no order. Both are valid for one step; the state must not be changed

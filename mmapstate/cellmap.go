@@ -16,7 +16,7 @@ type CellMap[K comparable, V any] struct {
 
 // NewCellMap declares a cell map. Errors name the part of K or V that cannot lie in pages, or wrap meta.ErrIncompatible
 // when the checkpoint has the name with another kind or type.
-func NewCellMap[K comparable, V any](s *Store, name string) (CellMap[K, V], error) {
+func NewCellMap[K comparable, V any](s *Store, name string, o ...StateOption) (CellMap[K, V], error) {
 	var none CellMap[K, V]
 	keyer, err := NewKeyer[K](s.HashSeed(), s.KeyGroups())
 	if err != nil {
@@ -27,7 +27,7 @@ func NewCellMap[K comparable, V any](s *Store, name string) (CellMap[K, V], erro
 	if err != nil {
 		return none, fmt.Errorf("state %q: value: %w", name, err)
 	}
-	cells, err := s.Cells(name, keyer.Shape(), int(t.Size()), print)
+	cells, err := s.Cells(name, keyer.Shape(), int(t.Size()), print, o...)
 	if err != nil {
 		return none, err
 	}
@@ -53,7 +53,7 @@ func (m CellMap[K, V]) Set(key K, v V) { *m.Ref(key) = v }
 // Delete removes a key and tells whether it was there.
 func (m CellMap[K, V]) Delete(key K) bool { return m.cells.Delete(m.keyer.Key(&key)) }
 
-// Len counts the entries.
+// Len counts the entries, those too that have expired and were not removed yet.
 func (m CellMap[K, V]) Len() int { return m.cells.Len() }
 
 // All gives copies of every key and value, in no order. The map must not gain or lose entries meanwhile.

@@ -14,13 +14,32 @@ type Cells struct {
 	table *table
 }
 
-// Cells declares a state of flat values of the given size. The fingerprint tells the value's type; see [Flat]. Errors
-// wrap meta.ErrIncompatible when the checkpoint has the name with another kind or type.
-func (s *Store) Cells(name string, key KeyShape, size int, typeFingerprint string) (*Cells, error) {
+// Cells declares a state of flat values of the given size. The fingerprint tells the value's type; see
+// [FlatFingerprint]. Errors wrap meta.ErrIncompatible when the checkpoint has the name with another kind or type. A
+// checkpoint that had the state without a [TTL], or on another clock, is rewritten entry by entry.
+func (s *Store) Cells(name string, key KeyShape, size int, typeFingerprint string, o ...StateOption) (*Cells, error) {
 	if size < 0 || size > maxInline {
-		return nil, fmt.Errorf("state %q: a value of %d bytes does not fit in place, at most %d do: use a codec state for larger values", name, size, maxInline)
+		return nil, errInline(name, size)
 	}
-	t, err := s.declareTable(meta.KindCell, name, key, size, typeFingerprint)
+	opt, err := s.stateOptions(name, o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.cells(name, key, size, typeFingerprint, opt.ttl)
+	if err != nil {
+		return nil, err
+	}
+	c.table.sweepPlain()
+	return c, nil
+}
+
+func errInline(name string, size int) error {
+	return fmt.Errorf("state %q: a value of %d bytes does not fit in place, at most %d do: use a codec state for larger values", name, size, maxInline)
+}
+
+// cells declares without having the entries swept one by one.
+func (s *Store) cells(name string, key KeyShape, size int, typeFingerprint string, ttl TTL) (*Cells, error) {
+	t, err := s.declareTable(meta.KindCell, name, key, size, typeFingerprint, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -28,15 +47,22 @@ func (s *Store) Cells(name string, key KeyShape, size int, typeFingerprint strin
 }
 
 // declareTable declares a state that is kept in hash tables.
-func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, size int, typeFingerprint string) (*table, error) {
+func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, size int, typeFingerprint string, ttl TTL) (*table, error) {
 	if key.Fixed < 0 || key.Fixed > maxInline {
 		return nil, fmt.Errorf("state %q: keys of %d bytes do not fit in place, at most %d do", name, key.Fixed, maxInline)
 	}
-	no, err := s.declare(kind, name, key, typeFingerprint)
+	was := s.changeTTL(name, typeFingerprint, ttl)
+	no, err := s.declare(kind, name, key, ttl.mark()+typeFingerprint)
 	if err != nil {
 		return nil, err
 	}
-	t := newTable(s, no, key, size, kind == meta.KindBytes)
+	t := newTable(s, no, key, size, kind == meta.KindBytes, s.lifetime(ttl))
+	if was != nil {
+		old := newTable(s, no, key, size, kind == meta.KindBytes, s.lifetime(*was))
+		if err := t.relayout(old); err != nil {
+			return nil, fmt.Errorf("state %q: change its TTL: %w", name, err)
+		}
+	}
 	s.tables[no] = t
 	return t, nil
 }
@@ -49,8 +75,11 @@ func (c *Cells) Ref(k Key) unsafe.Pointer {
 }
 
 // Peek gives the value of a key for reading only, nil if it has none. It marks nothing: a write through it is lost. It
-// is valid as long as a Ref.
+// is valid as long as a Ref. It is a read to a [TTL].
 func (c *Cells) Peek(k Key) unsafe.Pointer {
+	if c.table.ttl != nil {
+		return c.table.peekAlive(c.store.shard(k.Group), k)
+	}
 	sh := c.store.shard(k.Group)
 	pg, _, off := c.table.lookup(sh, k)
 	if pg == nil {
@@ -60,9 +89,9 @@ func (c *Cells) Peek(k Key) unsafe.Pointer {
 }
 
 // Delete removes a key and tells whether it was there.
-func (c *Cells) Delete(k Key) bool { return c.table.delete(c.store.shard(k.Group), k) }
+func (c *Cells) Delete(k Key) bool { return c.table.remove(c.store.shard(k.Group), k) }
 
-// Len counts the entries.
+// Len counts the entries, those too that have expired and were not removed yet.
 func (c *Cells) Len() int { return c.store.entries(c.table.no) }
 
 // All gives every key, in no order, with its value for reading. Key bytes and value are valid for one step; the state
@@ -74,8 +103,13 @@ func (c *Cells) All() iter.Seq2[Key, unsafe.Pointer] {
 	}
 }
 
-// all walks every entry of a table in all shards; the key's bytes lie in buf.
+// all walks every entry of a table in all shards that has not expired; the key's bytes lie in buf.
 func (t *table) all(buf *[]byte, f func(k Key, pg *page, off uint32) bool) {
+	t.allEntries(buf, func(k Key, pg *page, off uint32) bool { return t.expired(pg, off) || f(k, pg, off) })
+}
+
+// allEntries is all, with those that have expired.
+func (t *table) allEntries(buf *[]byte, f func(k Key, pg *page, off uint32) bool) {
 	s := t.store
 	for i := range s.shards {
 		sh := s.look(i)
@@ -104,4 +138,12 @@ func (s *Store) entries(no uint16) int {
 		n += s.look(i).heads[no].entries
 	}
 	return int(n)
+}
+
+// keys gives every key, in no order.
+func (c *Cells) keys() iter.Seq[Key] {
+	return func(yield func(Key) bool) {
+		var buf []byte
+		c.table.allEntries(&buf, func(k Key, _ *page, _ uint32) bool { return yield(k) })
+	}
 }

@@ -67,6 +67,11 @@ func (c *checker) shard() error {
 			return err
 		}
 	}
+	for _, check := range sh.store.checks {
+		if err := check(c); err != nil {
+			return err
+		}
+	}
 	for p, owned := range c.owned {
 		if !owned && !c.foreign {
 			return c.fault(uint32(p), "page of kind %d has no owner", sh.page(uint32(p)).kind())

@@ -4,6 +4,9 @@ import "unsafe"
 
 // RefOrCreate is [Cells.Ref] and tells whether the key had no value before.
 func (c *Cells) RefOrCreate(k Key) (value unsafe.Pointer, created bool) {
+	if c.table.ttl != nil {
+		return c.table.refAlive(c.store.shard(k.Group), k)
+	}
 	sh := c.store.shard(k.Group)
 	pg, p, off := c.table.lookup(sh, k)
 	if pg == nil {

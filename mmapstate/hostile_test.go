@@ -30,6 +30,9 @@ func committed(t *testing.T, seed uint64) *modelSim {
 		if err := m.kinds[kind].stepIndex(m.r, k, true); err != nil {
 			t.Fatal(err)
 		}
+		if err := m.kinds[kind].stepNested(m.r, k); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := m.freeze(); err != nil {
 		t.Fatal(err)
@@ -101,6 +104,8 @@ func (m *modelSim) abuse(t *testing.T, seed uint64) (noticed bool) {
 		noticed = m.kinds[kind].stepCells(r, k, r.IntN(2) == 0) != nil || noticed
 		noticed = m.kinds[kind].stepBytes(r, k, r.IntN(2) == 0) != nil || noticed
 		noticed = m.kinds[kind].stepIndex(r, k, r.IntN(2) == 0) != nil || noticed
+		noticed = m.kinds[kind].stepNested(r, k) != nil || noticed
+		s.Expire(3)
 	}
 	if _, err := s.Freeze(); err != nil {
 		return true

@@ -3,6 +3,7 @@ package mmapstate
 import (
 	"container/heap"
 	"iter"
+	"math"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -53,6 +54,21 @@ func (x *Index) Min() (at int64, ok bool) {
 	return x.store.look(i).heads[x.tree.no].earliest, true
 }
 
+// Peek gives the earliest entry and leaves it there. The key's bytes are copied into buf, from its start.
+func (x *Index) Peek(buf []byte) (at int64, k Key, ok bool) {
+	i := x.first.winner()
+	if i < 0 {
+		return 0, Key{}, false
+	}
+	sh := x.store.look(i)
+	h := &sh.heads[x.tree.no]
+	x.tree.open(sh, h)
+	w := x.tree.seek(sh, h, least)
+	x.tree.settle(sh, &w)
+	at, k = x.entry(sh, &w, buf[:0])
+	return at, k, true
+}
+
 // Pop removes and returns the earliest entry if its time is not after limit. The key's bytes are copied into buf, from
 // its start, so that a buffer can be reused.
 func (x *Index) Pop(limit int64, buf []byte) (at int64, k Key, ok bool) {
@@ -85,18 +101,30 @@ func (x *Index) Len() int { return x.store.entries(x.tree.no) }
 
 // All gives every entry in order of time. A key's bytes are valid for one step; the index must not be changed
 // meanwhile.
-func (x *Index) All() iter.Seq2[int64, Key] {
+func (x *Index) All() iter.Seq2[int64, Key] { return x.walk(math.MinInt64, math.MaxInt64) }
+
+// Range gives the entries with from <= time < to, in order of time: O(log n) for the first of each shard, then in
+// proportion to their number. A key's bytes are valid for one step; the index must not be changed meanwhile.
+func (x *Index) Range(from, to int64) iter.Seq2[int64, Key] {
+	if from >= to {
+		return func(func(int64, Key) bool) {}
+	}
+	return x.walk(from, to-1)
+}
+
+// walk gives the entries with from <= time <= last.
+func (x *Index) walk(from, last int64) iter.Seq2[int64, Key] {
 	return func(yield func(int64, Key) bool) {
 		m := merge{tree: x.tree}
 		for i := range x.store.shards {
 			sh := x.store.look(i)
-			if h := &sh.heads[x.tree.no]; x.tree.open(sh, h) {
-				m.add(sh, x.tree.seek(sh, h, least))
+			if h := &sh.heads[x.tree.no]; x.tree.open(sh, h) && h.earliest <= last {
+				m.add(sh, x.tree.seek(sh, h, rank{at: from}))
 			}
 		}
 		heap.Init(&m)
 		var buf []byte
-		for len(m.at) > 0 {
+		for len(m.at) > 0 && m.at[0].r.at <= last {
 			c := &m.at[0]
 			at, k := x.entry(c.sh, &c.w, buf[:0])
 			buf = k.Bytes

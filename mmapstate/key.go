@@ -23,7 +23,7 @@ type Key struct {
 // KeyShape describes the keys of a state.
 type KeyShape struct {
 	Fixed       int    // bytes of every key, 0 if they vary
-	Suffix      bool   // keys were made by Key.With
+	Suffix      int    // bytes at the end that Key.With or a map of maps added, 0 if none
 	Fingerprint string // of the type
 }
 
@@ -32,7 +32,7 @@ func (k KeyShape) With() KeyShape {
 	if k.Fixed > 0 {
 		k.Fixed += 8
 	}
-	return KeyShape{Fixed: k.Fixed, Suffix: true, Fingerprint: k.Fingerprint + "+u64"}
+	return KeyShape{Fixed: k.Fixed, Suffix: 8, Fingerprint: k.Fingerprint + "+u64"}
 }
 
 // With extends a key by a number: a window of the key, an element of its list. It stays in the key's group. The bytes
@@ -68,15 +68,35 @@ func hashKey(b []byte, fixed bool, seed uint64) uint64 {
 
 // rehash computes the hash of a fixed-size key from the bytes in its slot.
 func (k KeyShape) rehash(b []byte, seed uint64) uint64 {
-	if !k.Suffix {
+	if k.Suffix == 0 {
 		return hashKey(b, true, seed)
 	}
-	n := len(b) - 8
-	return joinHash(hashKey(b[:n], true, seed), binary.LittleEndian.Uint64(b[n:]))
+	n := len(b) - k.Suffix
+	return joinHash(hashKey(b[:n], true, seed), hashSuffix(b[n:]))
 }
 
 // groupOf places a hash in one of n key groups, by other bits than tables use.
 func groupOf(hash uint64, n int) meta.KeyGroup {
 	hi, _ := bits.Mul64(hash*0xd6e8feb86659fd93, uint64(n))
 	return meta.KeyGroup(hi)
+}
+
+// hashSuffix makes the number that joinHash takes of the bytes behind a key.
+func hashSuffix(b []byte) uint64 {
+	if len(b) <= 8 {
+		return word(b)
+	}
+	return xxhash.Sum64(b)
+}
+
+// splitHash undoes joinHash: all its steps are bijections.
+func splitHash(joined, n uint64) uint64 { return unmix(joined) ^ mix(n+0x9e3779b97f4a7c15) }
+
+// unmix undoes mix.
+func unmix(x uint64) uint64 {
+	x ^= x>>27 ^ x>>54
+	x *= 0xc47c8f6b6bafb41d
+	x ^= x >> 33
+	x *= 0xc09c5fe5bd6dfddb
+	return x ^ x>>27 ^ x>>54
 }

@@ -109,7 +109,7 @@ func TestWithKeepsTheGroup(t *testing.T) {
 		t.Errorf("%v, %v, %v", a, b, c)
 	}
 	shape := k.Shape().With()
-	if shape.Fixed != 0 || !shape.Suffix || shape.Fingerprint != "string+u64" {
+	if shape.Fixed != 0 || shape.Suffix != 8 || shape.Fingerprint != "string+u64" {
 		t.Errorf("shape %+v", shape)
 	}
 }

@@ -59,6 +59,10 @@ func (k *Keyer[K]) view(key *K) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s))
 }
 
+// BytesKey views a byte slice as a key of type string, without a copy, for one call: states with keys of type string take
+// it like any other, and copy what they keep. The bytes must not change before the call returns.
+func BytesKey(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // Decode makes a key from the bytes of a [Key]. A string is a copy. Bytes of another length panic.
 func (k *Keyer[K]) Decode(b []byte) (key K) {
 	if k.shape.Fixed == 0 {

@@ -12,9 +12,9 @@ import (
 	"github.com/pagetide/pagetide/meta"
 )
 
-// The random model of the tables: cells, byte strings and an index over three kinds of keys against Go maps, with
-// freezes, gathering, commits, aborts, evictions and restores in between. A restored store must equal the maps at the
-// barrier.
+// The random model of the tables: cells, byte strings, lists, maps and an index over several kinds of keys against Go
+// maps, with freezes, gathering, commits, aborts, evictions, sweeps and restores in between. A restored store must equal
+// the maps at the barrier. Some kinds have a TTL, which changes at restores; see model_ttl_test.go.
 
 type modelKey struct {
 	k  Key
@@ -27,13 +27,26 @@ type timed struct {
 }
 
 type modelState struct {
-	cells map[string][3]uint64
-	bytes map[string]string
+	cells map[string]mortal[[3]uint64]
+	bytes map[string]mortal[string]
 	index map[timed]Key
+	lists map[string]*modelList
+	maps  map[string]map[string]mortal[string]
+}
+
+func newModelState() modelState {
+	return modelState{map[string]mortal[[3]uint64]{}, map[string]mortal[string]{}, map[timed]Key{}, map[string]*modelList{}, map[string]map[string]mortal[string]{}}
 }
 
 func (m modelState) clone() modelState {
-	return modelState{cells: maps.Clone(m.cells), bytes: maps.Clone(m.bytes), index: maps.Clone(m.index)}
+	c := modelState{maps.Clone(m.cells), maps.Clone(m.bytes), maps.Clone(m.index), maps.Clone(m.lists), maps.Clone(m.maps)}
+	for k, l := range c.lists {
+		c.lists[k] = &modelList{key: l.key, items: slices.Clone(l.items), read: l.read}
+	}
+	for k, of := range c.maps {
+		c.maps[k] = maps.Clone(of)
+	}
+	return c
 }
 
 // modelTables are the states of one key type.
@@ -41,6 +54,12 @@ type modelTables struct {
 	cells *Cells
 	bytes *Bytes
 	index *Index
+	lists *Lists // nil for keys that cannot have any
+	maps  *Maps
+	keys  map[string]Key // of lists and maps
+	ttl   TTL
+	ttls  [2]TTL // of snap and last
+	now   [2]int64
 	want  modelState
 	snap  modelState
 	last  modelState
@@ -54,6 +73,7 @@ type modelSim struct {
 	kinds []*modelTables
 	shape []KeyShape
 	ids   int // how many keys there are
+	now   int64
 }
 
 const modelGroups = 3
@@ -65,19 +85,24 @@ func newModelSim(seed uint64) (*modelSim, error) {
 	m.shape = []KeyShape{fixed, text, fixed.With(), text.With(), {Fixed: 24, Fingerprint: "wide"}}
 	m.s = New(Options{KeyGroups: modelGroups, HashSeed: 1 + seed})
 	for range m.shape {
-		empty := modelState{map[string][3]uint64{}, map[string]string{}, map[timed]Key{}}
-		m.kinds = append(m.kinds, &modelTables{want: empty, last: empty.clone()})
+		m.kinds = append(m.kinds, &modelTables{want: newModelState(), last: newModelState(), ttl: m.someTTL(), keys: map[string]Key{}})
 	}
+	m.tick(1)
 	return m, m.declare()
 }
 
 func (m *modelSim) declare() (err error) {
 	for i, t := range m.kinds {
-		if t.cells, err = m.s.Cells(fmt.Sprint("cells", i), m.shape[i], 24, "3u64"); err != nil {
+		if t.cells, err = m.s.Cells(fmt.Sprint("cells", i), m.shape[i], 24, "3u64", t.ttl); err != nil {
 			return err
 		}
-		if t.bytes, err = m.s.Bytes(fmt.Sprint("bytes", i), m.shape[i], "raw"); err != nil {
+		if t.bytes, err = m.s.Bytes(fmt.Sprint("bytes", i), m.shape[i], "raw", t.ttl); err != nil {
 			return err
+		}
+		if m.shape[i].Suffix == 0 {
+			if err := t.declareNested(m.s, i, m.shape[i]); err != nil {
+				return err
+			}
 		}
 		if t.index, err = m.s.Index(fmt.Sprint("index", i), m.shape[i]); err != nil {
 			return err
@@ -104,7 +129,7 @@ func (m *modelSim) key(kind int) modelKey {
 		k.Hash = 42
 	}
 	k.Group = groupOf(k.Hash, modelGroups)
-	if shape.Suffix {
+	if shape.Suffix > 0 {
 		var scratch []byte
 		k = k.With(n/2, &scratch)
 	}
@@ -119,13 +144,18 @@ func (m *modelSim) step() error {
 	kind := m.r.IntN(len(m.kinds))
 	t, k := m.kinds[kind], m.key(kind)
 	grow := m.r.IntN(10) < 6
+	m.tick(int64(m.r.IntN(4)) / 3)
 	switch x := m.r.IntN(1000); {
-	case x < 350:
+	case x < 200:
 		return t.stepCells(m.r, k, grow)
-	case x < 650:
+	case x < 400:
 		return t.stepBytes(m.r, k, grow)
-	case x < 975:
+	case x < 800 && t.lists != nil:
+		return t.stepNested(m.r, k)
+	case x < 960:
 		return t.stepIndex(m.r, k, grow)
+	case x < 975:
+		m.s.Expire(1 + m.r.IntN(100))
 	case x < 980:
 		return m.freeze()
 	case x < 990 && m.s.cut != nil:
@@ -146,7 +176,7 @@ func (m *modelSim) step() error {
 }
 
 func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
-	want, was := t.want.cells[k.id]
+	want, was := alive(t, t.want.cells, k.id)
 	if p := (*[3]uint64)(t.cells.Peek(k.k)); (p != nil) != was || was && *p != want {
 		return fmt.Errorf("peek %q: %v, want %v %v", k.id, p, want, was)
 	}
@@ -162,12 +192,12 @@ func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
 		return fmt.Errorf("ref %q: %v, want %v", k.id, *p, want)
 	}
 	p[r.IntN(3)] = r.Uint64()
-	t.want.cells[k.id] = *p
+	t.want.cells[k.id] = born(t, *p)
 	return nil
 }
 
 func (t *modelTables) stepBytes(r *rand.Rand, k modelKey, grow bool) error {
-	want, was := t.want.bytes[k.id]
+	want, was := alive(t, t.want.bytes, k.id)
 	if got, ok := t.bytes.Get(k.k, nil); ok != was || string(got) != want {
 		return fmt.Errorf("get %q: %d bytes %v, want %d bytes %v", k.id, len(got), ok, len(want), was)
 	}
@@ -183,7 +213,7 @@ func (t *modelTables) stepBytes(r *rand.Rand, k modelKey, grow bool) error {
 		n = r.IntN(10000)
 	}
 	v := bytes.Repeat([]byte{byte(r.Uint32())}, n)
-	t.want.bytes[k.id] = string(v)
+	t.want.bytes[k.id] = born(t, string(v))
 	return t.bytes.Put(k.k, v)
 }
 
@@ -230,7 +260,7 @@ func (m *modelSim) freeze() error {
 	}
 	m.read = newReader(c)
 	for _, t := range m.kinds {
-		t.snap = t.want.clone()
+		t.snap, t.ttls[0] = t.want.clone(), t.ttl
 	}
 	return nil
 }
@@ -251,7 +281,7 @@ func (m *modelSim) commit() error {
 	}
 	m.s.SetLoader(m.chain)
 	for _, t := range m.kinds {
-		t.last = t.snap
+		t.last, t.ttls[1] = t.snap, t.ttls[0]
 	}
 	return nil
 }
@@ -279,10 +309,18 @@ func (m *modelSim) restore() (err error) {
 	if m.s, err = Open(Options{Lazy: m.r.IntN(2) == 0}, m.chain); err != nil {
 		return err
 	}
-	for _, t := range m.kinds {
+	m.tick(0)
+	was := make([]TTL, len(m.kinds))
+	for i, t := range m.kinds {
 		t.want = t.last.clone()
+		if was[i] = t.ttls[1]; m.r.IntN(2) == 0 {
+			t.ttl = m.someTTL()
+		}
 	}
 	if err := m.declare(); err != nil {
+		return err
+	}
+	if err := m.adopt(was); err != nil {
 		return err
 	}
 	if m.r.IntN(2) == 0 {
@@ -302,12 +340,16 @@ func (m *modelSim) compare() error {
 }
 
 func (t *modelTables) compare() error {
-	got := modelState{map[string][3]uint64{}, map[string]string{}, map[timed]Key{}}
+	got := newModelState()
+	cells, byteStrings := map[string][3]uint64{}, map[string]string{}
 	for k, p := range t.cells.All() {
-		got.cells[string(k.Bytes)] = *(*[3]uint64)(p)
+		cells[string(k.Bytes)] = *(*[3]uint64)(p)
 	}
 	for k, v := range t.bytes.All() {
-		got.bytes[string(k.Bytes)] = string(v)
+		byteStrings[string(k.Bytes)] = string(v)
+	}
+	if err := t.compareNested(); err != nil {
+		return err
 	}
 	var times []int64
 	for at, k := range t.index.All() {
@@ -315,10 +357,12 @@ func (t *modelTables) compare() error {
 		times = append(times, at)
 	}
 	switch {
-	case !maps.Equal(got.cells, t.want.cells) || t.cells.Len() != len(got.cells):
-		return fmt.Errorf("cells differ: %d, want %d", len(got.cells), len(t.want.cells))
-	case !maps.Equal(got.bytes, t.want.bytes) || t.bytes.Len() != len(got.bytes):
-		return fmt.Errorf("byte strings differ: %d, want %d", len(got.bytes), len(t.want.bytes))
+	case !maps.Equal(cells, living(t, t.want.cells)) || t.cells.Len() < len(cells):
+		return fmt.Errorf("cells differ: %d, want %d", len(cells), len(living(t, t.want.cells)))
+	case !maps.Equal(byteStrings, living(t, t.want.bytes)) || t.bytes.Len() < len(byteStrings):
+		return fmt.Errorf("byte strings differ: %d, want %d", len(byteStrings), len(living(t, t.want.bytes)))
+	case t.ttl.After == 0 && (t.cells.Len() != len(cells) || t.bytes.Len() != len(byteStrings)):
+		return fmt.Errorf("%d cells and %d byte strings are counted, want %d and %d", t.cells.Len(), t.bytes.Len(), len(cells), len(byteStrings))
 	case !slices.IsSorted(times) || len(times) != len(t.want.index) || t.index.Len() != len(times):
 		return fmt.Errorf("index of %d entries, want %d", len(times), len(t.want.index))
 	}

@@ -37,6 +37,9 @@ type Store struct {
 	loads, evictions, atLimit int64
 	loadWords                 []uint64
 	scratch                   []page // one, for rebuilding buckets
+
+	clocks clocks
+	checks []func(*checker) error // of states that are made of several tables
 }
 
 // New makes an empty store. It panics if the options contradict themselves, which is a mistake in the program.
@@ -53,6 +56,7 @@ func New(opt Options) *Store {
 
 func newStore(opt Options) *Store {
 	s := &Store{opt: opt, first: int(opt.From), shards: make([]shard, int(opt.To-opt.From)), scratch: make([]page, 1)}
+	s.clocks.now = [2]int64{noTime, noTime}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.store, sh.allResident, sh.opened = s, true, true
@@ -198,6 +202,7 @@ type Stats struct {
 	Entries  int64         // of all states
 	Bytes    int64         // Pages in bytes
 	Mapped   int64         // bytes of mapped regions
+	Expired  int64         // entries that Expire has removed
 	Waited   time.Duration // how long the owner waited because saved lines were at their limit
 
 	Loads     int64 // page groups that were brought into memory since Open
@@ -208,7 +213,7 @@ type Stats struct {
 // Stats counts. It walks the shards and their states: do not call it per record.
 func (s *Store) Stats() Stats {
 	st := Stats{
-		Mapped: s.regions.mapped(), Waited: s.waited, Resident: s.residentPages, Pages: s.pageCount,
+		Mapped: s.regions.mapped(), Expired: s.clocks.removed, Waited: s.waited, Resident: s.residentPages, Pages: s.pageCount,
 		Loads: s.loads, Evictions: s.evictions, AtLimit: s.atLimit,
 	}
 	for i := range s.shards {

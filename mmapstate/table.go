@@ -10,6 +10,7 @@ import (
 //
 //	bucket: header 16 │ group │ group │ ...         group: control bytes 8 │ slot │ slot │ ... (up to 8)
 //	slot:   key, padded to 8 │ value, padded to 8   a key of varying length: hash u64 │ reference to its bytes 16
+//	        with a TTL behind the value: the entry's time i64
 //
 // Control bytes stand beside their slots, so that finding a small entry reads one or two lines. A control byte is
 // 0x80|tag for an entry, else one of the lane* constants.
@@ -20,11 +21,14 @@ type table struct {
 	blob   bool   // the value is a reference to bytes
 	value  uint32 // offset of the value in a slot
 	size   uint32 // bytes of the value
+	stamp  uint32 // offset of the entry's time in a slot, 0 without a TTL
 	slot   uint32 // bytes of a slot
 	lanes  uint32 // slots in a group
 	groups uint32
 	stride uint32 // bytes of a group
 	end    uint32 // offset behind the last group
+
+	ttl *lifetime // nil if entries live for ever
 }
 
 // Control bytes of lanes without an entry.
@@ -45,10 +49,14 @@ const (
 	highs = 0x8080808080808080
 )
 
-func newTable(s *Store, no uint16, key KeyShape, size int, blob bool) *table {
-	t := &table{store: s, key: key, no: no, blob: blob, size: uint32(size)}
+func newTable(s *Store, no uint16, key KeyShape, size int, blob bool, ttl *lifetime) *table {
+	t := &table{store: s, key: key, no: no, blob: blob, size: uint32(size), ttl: ttl}
 	t.value = align8(t.keyBytes())
 	t.slot = max(align8(t.value+t.size), 8)
+	if ttl != nil {
+		t.stamp = t.slot
+		t.slot += 8
+	}
 	for lanes := uint32(8); lanes > 0; lanes-- { // the group width that wastes least; the widest of equals
 		groups := (pageSize - headSize) / (8 + lanes*t.slot)
 		if lanes*groups > t.lanes*t.groups {
@@ -169,23 +177,29 @@ func (t *table) insert(sh *shard, k Key) (p, off uint32) {
 	if len(h.dir) == 0 && !t.open(sh, h) {
 		t.create(sh, h)
 	}
-	for {
-		first := h.dir[k.Hash&uint64(len(h.dir)-1)]
-		last, ok := t.roomIn(sh, first)
-		if ok {
-			p = last
-			break
-		}
-		if !t.split(sh, h, first, k.Hash) {
-			p = t.chain(sh, last)
-			break
-		}
-	}
-	off = t.claim(sh, p, k.Hash)
+	p, off = t.place(sh, h, k.Hash)
 	t.putKey(sh, h, p, off, k)
+	if t.ttl != nil {
+		store64(sh.page(p), off+t.stamp, t.ttl.stamp())
+	}
 	h.entries++
 	sh.put64(h.root, offEntries, h.entries)
 	return p, off
+}
+
+// place takes a slot for a hash, zeroed and marked, in a bucket that has room or is made to have some.
+func (t *table) place(sh *shard, h *head, hash uint64) (p, off uint32) {
+	for {
+		first := h.dir[hash&uint64(len(h.dir)-1)]
+		p, ok := t.roomIn(sh, first)
+		if !ok {
+			if t.split(sh, h, first, hash) {
+				continue
+			}
+			p = t.chain(sh, p)
+		}
+		return p, t.claim(sh, p, hash)
+	}
 }
 
 // roomIn gives the first page of a chain that is not full, or its last page.

@@ -40,3 +40,6 @@ func word(b []byte) uint64 {
 	}
 	return v
 }
+
+// ptr is a pointer into a page, in signatures.
+type ptr = unsafe.Pointer
