@@ -114,12 +114,14 @@ func (l appliedLog) Commit(ctx context.Context, txn engine.Txn) error {
 // TestCommitsOfASinkTakeTurns commits from many checkpoints: never two at once, and in order.
 func TestCommitsOfASinkTakeTurns(t *testing.T) {
 	var inside atomic.Int64
-	var order []string // written by one commit at a time
+	var order []string          // written by one commit at a time
+	gate := make(chan struct{}) // the first commit takes longer than some checkpoints
 	log := newLog()
 	sink := appliedLog{log, func(txn engine.Txn) error {
 		if inside.Add(1) > 1 {
 			t.Error("two commits at once")
 		}
+		<-gate
 		order = append(order, string(txn))
 		inside.Add(-1)
 		return nil
@@ -129,7 +131,10 @@ func TestCommitsOfASinkTakeTurns(t *testing.T) {
 	job := engine.NewJob("turns")
 	pipe(job, "in", in, sink, func(event) { seen <- struct{}{} })
 	r := start(t, job, engine.Options{})
-	for range 9 {
+	for i := range 9 {
+		if i == 5 {
+			close(gate)
+		}
 		in.add(0, event{Key: "x"})
 		until(t, "a record", seen)
 		if _, err := r.Checkpoint(t.Context()); err != nil {

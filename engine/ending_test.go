@@ -186,31 +186,29 @@ func (d deafReader) Close() error              { return nil }
 
 // TestStuck leaves behind what does not return, and names it.
 func TestStuck(t *testing.T) {
-	reads, wake := make(chan struct{}), make(chan struct{})
-	hang := func() { close(reads); <-wake }
 	tests := map[string]struct {
-		build func() *engine.Job
+		build func(reads, wake chan struct{}, hang func()) *engine.Job
 		says  string
 	}{
-		"Read": {func() *engine.Job {
+		"Read": {func(reads, wake chan struct{}, _ func()) *engine.Job {
 			return sumJob(deaf{engine.SliceSource(events(1)...), reads, wake}, newLog())
 		}, `source "in"`},
-		"Map": {func() *engine.Job {
+		"Map": {func(_, _ chan struct{}, hang func()) *engine.Job {
 			job := engine.NewJob("stuck")
 			engine.To(engine.Map(engine.From(job, "in", engine.SliceSource(1)), func(n int) int { hang(); return n }), "out", engine.SinkFunc[int](nil))
 			return job
 		}, `source "in" -> map at`},
-		"Commit": {func() *engine.Job {
+		"Commit": {func(_, _ chan struct{}, hang func()) *engine.Job {
 			return sumJob(engine.SliceSource(events(1)...), hookedLog{txnLog: newLog(), commit: func() error { hang(); return nil }})
 		}, `commit of sink "out"`},
-		"Close": {func() *engine.Job {
+		"Close": {func(_, _ chan struct{}, hang func()) *engine.Job {
 			return sumJob(newFeed[event](1), closingLog{newLog(), hang})
 		}, "closing"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			reads, wake = make(chan struct{}), make(chan struct{})
-			r, err := tt.build().Start(t.Context(), engine.Options{ShutdownTimeout: 20 * time.Millisecond})
+			reads, wake := make(chan struct{}), make(chan struct{})
+			r, err := tt.build(reads, wake, func() { close(reads); <-wake }).Start(t.Context(), engine.Options{ShutdownTimeout: 20 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/pagetide/pagetide/engine"
 )
 
 // tally counts its records and prints each count.
-func tally(from engine.Source[string]) *engine.Job {
+func tally(from engine.Source[string], printed chan<- bool) *engine.Job {
 	job := engine.NewJob("tally")
 	words := engine.From(job, "words", from)
 	counts := engine.Process(engine.KeyBy(words, func(w string) string { return w }), "count",
@@ -24,7 +23,13 @@ func tally(from engine.Source[string]) *engine.Job {
 				return nil
 			}
 		})
-	engine.To(counts, "out", Print[string]())
+	engine.To(counts, "out", engine.SinkFunc(func(_ context.Context, batch []string) error {
+		for _, line := range batch {
+			fmt.Println(line)
+			printed <- true
+		}
+		return nil
+	}))
 	return job
 }
 
@@ -38,15 +43,16 @@ func ExampleJob_Start() {
 	ctx := context.Background()
 	options := engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Resume()}
 
+	printed := make(chan bool, 10)
 	words := newFeed[string](1) // a source that never ends
-	running, err := tally(words).Start(ctx, options)
+	running, err := tally(words, printed).Start(ctx, options)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	words.add(0, "tide", "page", "tide")
-	for running.Stats().RecordsOut < 3 {
-		time.Sleep(time.Millisecond)
+	for range 3 {
+		<-printed
 	}
 	last, err := running.Stop(ctx)
 	if err != nil {
@@ -58,7 +64,7 @@ func ExampleJob_Start() {
 
 	words.add(0, "tide")
 	words.end()
-	if err := tally(words).Run(ctx, options); err != nil {
+	if err := tally(words, printed).Run(ctx, options); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
@@ -71,7 +77,7 @@ func ExampleJob_Start() {
 
 // Checkpoints can be asked for, besides those that the interval brings.
 func ExampleRunning_Checkpoint() {
-	running, err := tally(newFeed[string](1)).Start(context.Background(), engine.Options{})
+	running, err := tally(newFeed[string](1), nil).Start(context.Background(), engine.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

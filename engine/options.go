@@ -23,7 +23,8 @@ type Options struct {
 	// Args are the effective arguments of the job. They are recorded in every checkpoint.
 	Args []string
 
-	// ShutdownTimeout bounds how long an ending attempt waits for its tasks; default 30 s.
+	// ShutdownTimeout bounds how long an ending attempt waits for its tasks, sinks and storage, and then for its clean-up;
+	// default 30 s. What does not return by then is left behind, and the run ends with ErrStuck.
 	ShutdownTimeout time.Duration
 
 	Logger *slog.Logger // silent if nil

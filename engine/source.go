@@ -11,10 +11,12 @@ import (
 // readers reported gives the same records in the same order. One Source value serves all subtasks and all attempts of a
 // job; its methods may be called concurrently.
 type Source[T any] interface {
-	// Splits lists the parts that can be read side by side. final says that no further ones will appear.
+	// Splits lists the parts that can be read side by side, at the start of every attempt; their ids must be unique.
+	// final says that no further ones will appear: the input ends when all of them do.
 	Splits(ctx context.Context) (s []Split, final bool, err error)
 
-	// Open starts to read a split, from its beginning if the position is empty, else from there on.
+	// Open starts to read a split, from its beginning if the position is empty, else from there on. It and Read are
+	// called by a goroutine that does nothing else, so both may block until ctx ends.
 	Open(ctx context.Context, s Split, from Position) (Reader[T], error)
 }
 
@@ -28,6 +30,7 @@ type Reader[T any] interface {
 	// Position is the place just after the last record added.
 	Position() Position
 
+	// Close ends the reading. Its error is ignored: what was read is accounted for by positions.
 	Close() error
 }
 

@@ -338,3 +338,30 @@ func TestStartOnHungStorage(t *testing.T) {
 	other, _, _ := watched(newFeed[event](1))
 	start(t, other, engine.Options{Checkpoints: engine.Checkpoints{Dir: "state"}.On(fs)}) // the directory is free
 }
+
+// TestLargeCheckpointOfAnIdleJob freezes more than the memory for saved lines holds, and no record comes to gather beside.
+func TestLargeCheckpointOfAnIdleJob(t *testing.T) {
+	const each, n = 1 << 20, 90 // the limit is 64 MiB
+	for _, p := range []int{1, 2} {
+		in := newFeed[event](1)
+		seen := make(chan event, n)
+		job := engine.NewJob("large")
+		byKey := engine.KeyBy(engine.From(job, "in", in), func(event) string { return "one subtask has it all" })
+		kept := engine.Process(byKey, "keep", func(s *engine.Setup) engine.Func[string, event, event] {
+			texts := engine.NewListState[string](s, "texts")
+			return func(ctx *engine.Context, _ string, e event, _ engine.Out[event]) error {
+				texts.Append(ctx, strings.Repeat("x", each))
+				seen <- e
+				return nil
+			}
+		})
+		engine.To(kept, "out", engine.SinkFunc[event](nil))
+		r := start(t, job, engine.Options{Parallelism: p, Checkpoints: engine.Checkpoints{Dir: t.TempDir(), Timeout: 20 * time.Second}})
+		in.add(0, events(n)...)
+		take(t, n, seen)
+		cp, err := r.Checkpoint(t.Context())
+		if err != nil || cp.Bytes < each {
+			t.Errorf("Checkpoint = %+v, %v", cp, err)
+		}
+	}
+}

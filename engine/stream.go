@@ -16,8 +16,8 @@ type Keyed[K comparable, T any] struct {
 // WatermarkStrategy says how far a stream's time lags behind the largest time seen.
 type WatermarkStrategy struct{ lag time.Duration }
 
-// OutOfOrder promises that a record comes at most bound after one that is later than it. Records that break the promise
-// may be late for their window.
+// OutOfOrder promises that a record's event time is at most bound before the largest seen in its split. Records that break
+// the promise may be late for their window. The bound must not be negative.
 func OutOfOrder(bound time.Duration) WatermarkStrategy { return WatermarkStrategy{lag: bound} }
 
 // Times says how to read event time off a source's records.
@@ -39,7 +39,8 @@ func (t Times[T]) Idle(d time.Duration) Times[T] {
 	return t
 }
 
-// Map sends f(record) for every record.
+// Map sends f(record) for every record. Like all functions of the graph, f is called by several subtasks at once if the
+// parallelism is above one, and again for the same record after a restart; a panic in it ends the attempt.
 func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	n := in.from.node.job.add("map", "", in.from)
 	out := n.output("", in.from.timed)
