@@ -2,6 +2,7 @@ package flights
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -15,11 +16,16 @@ type Flight struct {
 // Time is the flight's event time.
 func (f Flight) Time() time.Time { return time.Time(f.Date) }
 
+// Event time covers these years.
+const firstYear, lastYear = 1678, 2261
+
 // check refuses a row that is JSON but says too little.
 func (f Flight) check() error {
 	switch {
 	case time.Time(f.Date).IsZero():
 		return errors.New("flight has no date")
+	case f.Time().Year() < firstYear || f.Time().Year() > lastYear:
+		return fmt.Errorf("flight's date is outside the years %d to %d", firstYear, lastYear)
 	case f.Origin == "":
 		return errors.New("flight has no origin")
 	}

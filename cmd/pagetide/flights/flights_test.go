@@ -127,6 +127,13 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile("in", []byte(someRows+"{\"date\":\"2001/01/01 06:55\",\"delay\":1}\nno\n{\"origin\":\"SFO\"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	years := `{"date":"1677/12/31 23:59","origin":"SFO"}
+{"date":"2261/12/31 23:59","origin":"SFO"}
+{"date":"2262/01/01 00:00","origin":"SFO"}
+`
+	if err := os.WriteFile("years", []byte(years), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		args []string
@@ -135,8 +142,11 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"fail", []string{"--input", "in"}, 1, "in line 4, column 1: flight has no origin"},
 		{"skip", []string{"--input", "in", "--on-error", "skip"}, 0, "3 records in, 3 out, 0 late, 3 skipped"},
+		{"year", []string{"--input", "years"}, 1, "years line 1, column 1: flight's date is outside the years 1678 to 2261"},
+		{"years skipped", []string{"--input", "years", "--on-error", "skip"}, 0, "1 records in, 1 out, 0 late, 2 skipped"},
 		{"policy", []string{"--on-error", "ignore"}, 2, `want fail or skip, have "ignore"`},
 		{"rate", []string{"--rate", "-1"}, 2, "--rate -1: want 0 or more"},
+		{"scheme", []string{"--output", "hdfs://host/x"}, 2, `no storage for "hdfs:" yet`},
 		{"missing", []string{"--input", "missing"}, -1, "input missing: "},
 	}
 	for _, tt := range tests {

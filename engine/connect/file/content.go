@@ -31,7 +31,7 @@ func pathContent(path string) *content {
 	if path == stdin {
 		return &content{
 			name:  "standard input",
-			check: func() (bool, error) { return true, nil },
+			check: checkStdin,
 			open:  func() (io.ReadCloser, error) { return io.NopCloser(os.Stdin), nil },
 		}
 	}
@@ -40,6 +40,14 @@ func pathContent(path string) *content {
 		check: func() (bool, error) { return checkPath(path) },
 		open:  func() (io.ReadCloser, error) { return os.Open(path) },
 	}
+}
+
+// checkStdin finds the one thing that can be known without reading. A closed one is left to the read.
+func checkStdin() (once bool, err error) {
+	if info, err := os.Stdin.Stat(); err == nil && info.IsDir() {
+		return true, errDirectory
+	}
+	return true, nil
 }
 
 var errDirectory = errors.New("is a directory")

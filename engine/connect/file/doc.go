@@ -16,5 +16,5 @@
 // makes starts with a dot.
 //
 // Read the files in this order: position.go, content.go, pump.go, rows.go, reader.go, jsonlines.go, csv.go; then
-// sinknames.go, sink.go, sinkwriter.go.
+// folder.go, sinknames.go, sink.go, sinkwriter.go.
 package file

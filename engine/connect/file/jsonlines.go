@@ -2,9 +2,11 @@ package file
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,17 +66,48 @@ var decodeOptions = []json.Options{
 // jsonSpot puts a decoder's error into words that are the same each time, and turns its offset into a column.
 func jsonSpot(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return &spotError{column: int(syntax.ByteOffset) + 1, err: fmt.Errorf("%w%s", syntax.Err, member(syntax.JSONPointer))}
+		why := syntax.Err
+		if errors.Is(why, io.ErrUnexpectedEOF) { // of the row: the file goes on
+			why = errCutOff
+		}
+		return &spotError{column: int(syntax.ByteOffset) + 1, err: fmt.Errorf("%w%s", why, member(syntax.JSONPointer))}
 	}
 	meaning, ok := errors.AsType[*json.SemanticError](err)
 	if !ok {
 		return &spotError{column: 1, err: err}
 	}
-	why := fmt.Errorf("want %v, have %s%s", meaning.GoType, jsonKind(meaning), member(meaning.JSONPointer))
+	want, have := jsonWant(meaning.GoType), jsonKind(meaning)
+	why := fmt.Errorf("want %s, have %s%s", want, have, member(meaning.JSONPointer))
+	if want == have { // the right kind of value, which the type itself did not like
+		why = fmt.Errorf("cannot take %s%s", have, member(meaning.JSONPointer))
+	}
 	if meaning.Err != nil {
 		why = fmt.Errorf("%w: %w", why, meaning.Err)
 	}
 	return &spotError{column: int(meaning.ByteOffset) + 1, err: why}
+}
+
+var errCutOff = errors.New("row ends in the middle of its value")
+
+// jsonWant names what a Go type takes in JSON's own words, as far as they say as much.
+func jsonWant(t reflect.Type) string {
+	switch {
+	case t == nil:
+		return "a value"
+	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return "a string"
+	}
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "a boolean"
+	}
+	return t.String()
 }
 
 func member(p jsontext.Pointer) string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"sync"
+
+	"github.com/pagetide/pagetide/engine"
 )
 
 // pump reads content that may keep its reader waiting, apart from it, so that a barrier need not wait. A read of
@@ -37,7 +39,7 @@ func (p *pump) run() {
 	defer close(p.chunks)
 	f, err := p.c.open() // a named pipe waits here for its writer
 	if err != nil {
-		p.err = p.c.fail(err)
+		p.err = p.fail(err)
 		return
 	}
 	defer f.Close()
@@ -47,11 +49,14 @@ func (p *pump) run() {
 	}
 	decoded, _, err := decode(f)
 	if err != nil {
-		p.err = p.c.fail(err)
+		p.err = p.fail(err)
 		return
 	}
 	p.err = p.copy(decoded)
 }
+
+// fail names the content. What can be read once only has no second try, which would hide why the first went wrong.
+func (p *pump) fail(err error) error { return engine.Permanent(p.c.fail(err)) }
 
 // keep lets Close close the file, unless it has been called.
 func (p *pump) keep(f io.Closer) bool {
@@ -81,7 +86,7 @@ func (p *pump) copy(from io.Reader) error {
 		case err == io.EOF:
 			return io.EOF
 		case err != nil:
-			return p.c.fail(err)
+			return p.fail(err)
 		}
 	}
 }

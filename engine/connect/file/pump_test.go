@@ -95,3 +95,30 @@ func TestStandardInputClosedEarly(t *testing.T) {
 	}
 	io.WriteString(w, "id\n1\n")
 }
+
+// What can be read once only has no second attempt, whose complaint would hide the first one's.
+func TestStandardInputFails(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	was := os.Stdin
+	defer func() { os.Stdin = was }()
+	os.Stdin = dir
+	_, _, err = drain(t, file.JSONLines[row]("-"), "")
+	if want := "input standard input: is a directory"; err == nil || err.Error() != want || !engine.IsPermanent(err) {
+		t.Errorf("directory: err = %v, want permanent %q", err, want)
+	}
+
+	unreadable, err := os.OpenFile(write(t, "out", ""), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unreadable.Close()
+	os.Stdin = unreadable
+	_, _, err = drain(t, file.JSONLines[row]("-"), "")
+	if err == nil || !strings.HasPrefix(err.Error(), "input standard input: ") || !engine.IsPermanent(err) {
+		t.Errorf("no reading: err = %v, want a permanent one", err)
+	}
+}

@@ -35,7 +35,7 @@ func RequireEmpty() SinkOption { return func(c *sinkConfig) { c.requireEmpty = t
 
 // JSONLinesSink writes one JSON value per line into files in dir, exactly once: rows become visible only when the commit
 // of their checkpoint renames their file to part-*.jsonl. Each subtask makes at most one file per checkpoint, and none
-// without rows.
+// without rows. The directory is a plain path or a file: URI; any other scheme is an error when the job starts.
 //
 // The order that makes it exactly-once; each step is durable before the next begins:
 //
@@ -49,7 +49,8 @@ func RequireEmpty() SinkOption { return func(c *sinkConfig) { c.requireEmpty = t
 // After a crash, Recover repeats 5 and 6 for the handles of the restored checkpoint and deletes this job's other hidden
 // files: their rows are written again.
 func JSONLinesSink[T any](dir string, o ...SinkOption) engine.Sink[T] {
-	s := &sink[T]{dir: dir, sinkConfig: sinkConfig{fs: vfs.OS()}}
+	path, err := folderPath(dir)
+	s := &sink[T]{dir: path, bad: err, sinkConfig: sinkConfig{fs: vfs.OS()}}
 	for _, set := range o {
 		set(&s.sinkConfig)
 	}
@@ -58,11 +59,15 @@ func JSONLinesSink[T any](dir string, o ...SinkOption) engine.Sink[T] {
 
 type sink[T any] struct {
 	dir string
+	bad error // what is wrong with the name of dir
 	sinkConfig
 }
 
 // Recover implements [engine.Sink].
 func (s *sink[T]) Recover(_ context.Context, t engine.Task, prepared []engine.Txn) error {
+	if s.bad != nil {
+		return s.bad
+	}
 	handles, err := parseHandles(prepared)
 	if err != nil {
 		return engine.Permanent(s.fail("recover", s.dir, err))
@@ -299,7 +304,7 @@ func (s *sink[T]) fail(doing, name string, err error) error {
 		err = path.Err
 	}
 	named := fmt.Errorf("output: %s %s: %w", doing, name, err)
-	if isFull(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+	if isFull(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) {
 		return engine.Permanent(named)
 	}
 	return named

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -426,7 +427,7 @@ func TestSinkCommitFindsNeitherOrBoth(t *testing.T) {
 
 // TestSinkFaults fails every call once, with a full disk and with a passing error.
 func TestSinkFaults(t *testing.T) {
-	for _, cause := range []error{syscall.ENOSPC, fs.ErrPermission, syscall.EIO} {
+	for _, cause := range []error{syscall.ENOSPC, syscall.ENOTDIR, fs.ErrPermission, syscall.EIO} {
 		for k := 1; ; k++ {
 			m := vfs.NewMem()
 			f := vfs.NewFault(m)
@@ -470,6 +471,40 @@ func oneCheckpoint(t *testing.T, s engine.Sink[row]) error {
 		return err
 	}
 	return s.Commit(ctx, txn)
+}
+
+// A scheme that there is no storage for is refused before anything is made.
+func TestSinkFolderNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for dir, want := range map[string]string{
+		"":              "output folder: its name is empty",
+		"hdfs://host/x": `output folder hdfs://host/x: no storage for "hdfs:" yet, use a plain path or file://`,
+		"s3:x":          `output folder s3:x: no storage for "s3:" yet, use a plain path or file://`,
+		"file:x":        "output folder file:x: want file:///path of this machine",
+		"file://host/x": "output folder file://host/x: want file:///path of this machine",
+	} {
+		s := file.JSONLinesSink[row](dir)
+		_, openErr := s.Open(t.Context(), task(1, 0))
+		_, listErr := file.Committed(dir)
+		for _, err := range []error{s.Recover(t.Context(), task(1, 0), nil), openErr, listErr} {
+			if err == nil || err.Error() != want {
+				t.Errorf("%q: err = %v, want %q", dir, err, want)
+			}
+		}
+	}
+	if made, err := filepath.Glob("*"); err != nil || len(made) > 0 {
+		t.Errorf("made %q, %v", made, err)
+	}
+}
+
+func TestSinkFolderIsAFile(t *testing.T) {
+	path := write(t, "taken", "")
+	for _, dir := range []string{path, filepath.Join(path, "below")} {
+		err := oneCheckpoint(t, file.JSONLinesSink[row](dir))
+		if !engine.IsPermanent(err) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: err = %v, want a permanent one that names it", dir, err)
+		}
+	}
 }
 
 func TestSinkValueWithoutJSON(t *testing.T) {
@@ -524,6 +559,9 @@ func TestCommittedOnDisk(t *testing.T) {
 	parts, err := file.Committed(dir)
 	if err != nil || len(parts) != 3 || !slices.IsSorted(parts) {
 		t.Fatalf("Committed = %q, %v, want three, sorted", parts, err)
+	}
+	if same, err := file.Committed("file://" + filepath.ToSlash(dir)); runtime.GOOS != "windows" && (err != nil || !slices.Equal(same, parts)) {
+		t.Errorf("Committed of the URI = %q, %v, want %q", same, err, parts)
 	}
 	got, _, err := drain(t, file.JSONLines[row](parts[1]), "")
 	if err != nil || !reflect.DeepEqual(got, []row{{ID: 1}}) {

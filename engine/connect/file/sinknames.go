@@ -116,7 +116,13 @@ func parseHandle(t engine.Txn) (handle, error) {
 }
 
 // Committed lists the files of committed rows in a sink's directory, sorted by checkpoint, then subtask.
-func Committed(dir string) ([]string, error) { return committed(vfs.OS(), dir) }
+func Committed(dir string) ([]string, error) {
+	path, err := folderPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	return committed(vfs.OS(), path)
+}
 
 func committed(fsys vfs.FS, dir string) ([]string, error) {
 	names, err := fsys.List(dir)

@@ -32,6 +32,9 @@ var encodeOptions = []json.Options{json.Deterministic(true), jsonv1.FormatDurati
 
 // Open implements [engine.Sink].
 func (s *sink[T]) Open(_ context.Context, t engine.Task) (engine.Writer[T], error) {
+	if s.bad != nil {
+		return nil, s.bad
+	}
 	if err := vfs.MkdirAll(s.fs, s.dir); err != nil {
 		return nil, s.fail("make folder", s.dir, err)
 	}

@@ -146,6 +146,8 @@ func TestBadRows(t *testing.T) {
 		Inner struct {
 			N uint `json:"n"`
 		} `json:"inner"`
+		List *[]int `json:"list"`
+		On   bool   `json:"on"`
 	}
 	tests := []struct {
 		name, row string
@@ -153,13 +155,16 @@ func TestBadRows(t *testing.T) {
 		want      string
 	}{
 		{"not JSON", `hello`, 1, "invalid character 'h' at start of value"},
-		{"cut off", `{"id":1`, 8, "unexpected EOF"},
+		{"cut off", `{"id":1`, 8, "row ends in the middle of its value"},
 		{"wrong type", `{"id":"x"}`, 7, `want int8, have a string at /id`},
 		{"nested", `{"id":1,"inner":{"n":-1}}`, 22, `want uint, have -1 at /inner/n: invalid syntax`},
 		{"out of range", `{"id":300}`, 7, `want int8, have 300 at /id: value out of range`},
-		{"text", `{"id":1,"at":"yesterday"}`, 14, `want file_test.stamp, have a string at /at: parsing time "yesterday" as "2006/01/02 15:04": cannot parse "yesterday" as "2006"`},
+		{"text", `{"id":1,"at":"yesterday"}`, 14, `cannot take a string at /at: parsing time "yesterday" as "2006/01/02 15:04": cannot parse "yesterday" as "2006"`},
+		{"no text", `{"id":1,"at":5}`, 14, `want a string, have a number at /at: JSON value must be string type`},
+		{"no list", `{"id":1,"list":{}}`, 16, `want an array, have an object at /list`},
+		{"no switch", `{"id":1,"on":"yes"}`, 14, `want a boolean, have a string at /on`},
 		{"trailing", `{"id":1} {"id":2}`, 10, "invalid character '{' after top-level value"},
-		{"not an object", `[1]`, 1, "want file_test.rec, have an array"},
+		{"not an object", `[1]`, 1, "want an object, have an array"},
 		{"not UTF-8", "{\"id\":1,\"x\":\"\xff\"}", 14, "invalid UTF-8 at /x"},
 		{"too long", `{"id":1,"x":"` + strings.Repeat("y", 200) + `"}`, 101, "row is longer than 100 bytes"},
 	}
