@@ -49,6 +49,7 @@ func Main(jobs ...Job) {
 		stderr:   os.Stderr,
 		signals:  signals,
 		terminal: stderrTerminal,
+		outlive:  func() { signal.Ignore(syscall.SIGPIPE) },
 	}
 	os.Exit(p.main(context.Background(), os.Args[1:]))
 }
@@ -70,6 +71,7 @@ type program struct {
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal            // nil: none come
 	terminal       func() (width int, ok bool) // of stderr
+	outlive        func()                      // or nil: makes the process survive the readers of its output
 }
 
 func (p *program) main(ctx context.Context, args []string) int {

@@ -28,6 +28,9 @@ type session struct {
 // play starts the job, shows it until it ends and tells how it ended.
 func (s *session) play(ctx context.Context, job *engine.Job) error {
 	defer s.screen.clear()
+	if s.p.outlive != nil {
+		s.p.outlive()
+	}
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp() // of no effect on a job that has ended; any other crashes
 	s.began = time.Now()
