@@ -410,7 +410,14 @@ func TestRefused(t *testing.T) {
 		{exitRefused, "name is empty", "run --name= count"},
 		{exitRefused, "--resume and --fresh contradict each other", "run --resume --fresh count"},
 		{exitRefused, "nothing to restore", "run --rewind count"},
-		{exitRefused, "hdfs", "run -D state.checkpoints.dir=hdfs://x/y count"},
+		{exitRefused, "setting state.checkpoints.dir: hdfs://x/y: no storage", "run -D state.checkpoints.dir=hdfs://x/y count"},
+		{exitRefused, "setting state.backend.data-dir: hdfs://x/y: no storage", "run -D state.backend.data-dir=hdfs://x/y count"},
+		{exitRefused, "setting state.backend.data-dir: hdfs://x/y: no storage", "verify -D state.backend.data-dir=hdfs://x/y here"},
+		{exitRefused, "use a plain path or file://\n", "run -s hdfs://x/y count"},
+		{exitRefused, "use a plain path or file://\n", "inspect hdfs://x/y"},
+		{exitRefused, "want text without blanks around it", "run --name \xff count"},
+		{exitRefused, "hint: pagetide --help", "--nosuch"},
+		{exitRefused, "hint: pagetide verify --help", "verify --nosuch"},
 		{exitCheckpoint, "run --resume count starts fresh", "run -s latest count"},
 		{exitCheckpoint, "nowhere", "run -s nowhere count"},
 		{exitCheckpoint, "nowhere", "inspect nowhere"},
@@ -422,6 +429,8 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: stderr %q", tt.args, w.stderr)
 		}
 	}
+	w.expect(exitRefused, "want text without blanks around it", "run", "--name", " ", "count")
+	w.expect(exitRefused, "verify needs the path of a checkpoint, found an empty one", "verify", "")
 	if _, err := os.Stat("hdfs:"); err == nil {
 		t.Error("made a folder called hdfs:")
 	}

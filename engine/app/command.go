@@ -30,6 +30,9 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetErr(p.stderr)
 	root.AddCommand(p.runCommand(), p.inspectCommand(), p.verifyCommand(), p.versionCommand(), settingsTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() {
+			return usage(err, p.name+" --help")
+		}
 		return usage(err, p.name+" "+cmd.Name()+" --help")
 	})
 	return root

@@ -10,7 +10,6 @@ import (
 
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/meta"
-	"github.com/pagetide/pagetide/snapshotter"
 )
 
 // complete attaches a completion to a flag that was declared just before, so it cannot fail.
@@ -61,11 +60,7 @@ func checkpointPaths() []string {
 	if err != nil {
 		return nil // the shell is no place for errors
 	}
-	dir, err := snapshotter.ParseDir(c.options.Checkpoints.Dir)
-	if err != nil {
-		return nil
-	}
-	paths, _ := filepath.Glob(filepath.Join(dir, "*", "chk-*", meta.FileName)) // fails for a bad pattern only
+	paths, _ := filepath.Glob(filepath.Join(c.dir, "*", "chk-*", meta.FileName)) // fails for a bad pattern only
 	return paths
 }
 

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter"
 )
 
 // configFile is read from the working directory if it is there.
@@ -16,6 +19,7 @@ const configFile = "pagetide.yaml"
 const (
 	settingName      = "pipeline.name"
 	settingDir       = "state.checkpoints.dir"
+	settingDataDir   = "state.backend.data-dir"
 	settingDirToo    = "execution.checkpointing.dir"
 	settingRetention = "execution.checkpointing.externalized-checkpoint-retention"
 )
@@ -23,6 +27,7 @@ const (
 // config is what files and flags say about a run.
 type config struct {
 	name    string // of the job
+	dir     string // of all jobs, as a path
 	options engine.Options
 }
 
@@ -65,7 +70,37 @@ func loadConfig(f runFlags, job Job) (config, error) {
 	if err := checkName(c.name); err != nil {
 		return config{}, usage(err, "the name becomes a folder under the state directory")
 	}
+	if c.dir, err = c.directories(); err != nil {
+		return config{}, usage(err, "")
+	}
 	return c, nil
+}
+
+// directories checks that the directories can be paths, and returns the one of checkpoints.
+func (c *config) directories() (dir string, err error) {
+	dir, err = parseDir(c.options.Checkpoints.Dir)
+	if err != nil {
+		return "", fmt.Errorf("setting %s: %w", settingDir, err)
+	}
+	if data := c.options.Checkpoints.DataDir; data != "" {
+		if _, err := parseDir(data); err != nil {
+			return "", fmt.Errorf("setting %s: %w", settingDataDir, err)
+		}
+	}
+	return dir, nil
+}
+
+// parseDir is snapshotter.ParseDir, whose sentinels are about checkpoints: a name that is none has done nothing to them.
+func parseDir(s string) (string, error) {
+	dir, err := snapshotter.ParseDir(s)
+	if err == nil {
+		return dir, nil
+	}
+	text := err.Error()
+	for _, about := range []error{meta.ErrIncompatible, meta.ErrNotFound} {
+		text = strings.TrimSuffix(text, ": "+about.Error())
+	}
+	return "", errors.New(text)
 }
 
 // readConfig reads the file that was asked for, or the one in the working directory if there is one. With an error it
@@ -145,6 +180,8 @@ func checkName(name string) error {
 		return errors.New("the job's name is empty")
 	case strings.ContainsAny(name, `/\:`) || strings.HasPrefix(name, "."):
 		return fmt.Errorf("job name %q: want a plain folder name", name)
+	case strings.TrimSpace(name) != name || !utf8.ValidString(name):
+		return fmt.Errorf("job name %q: want text without blanks around it", name)
 	case len(name) > 200:
 		return fmt.Errorf("job name of %d bytes: want at most 200", len(name))
 	}

@@ -69,7 +69,8 @@ func (e event) text() string {
 	case "fresh":
 		return "there is no checkpoint to resume: starting fresh"
 	case "checkpoint_failed":
-		return fmt.Sprintf("checkpoint %d failed, the job goes on: %s", e.Checkpoint.ID, e.Error)
+		why := strings.TrimPrefix(e.Error, fmt.Sprintf("checkpoint %d: ", e.Checkpoint.ID))
+		return fmt.Sprintf("checkpoint %d failed, the job goes on: %s", e.Checkpoint.ID, why)
 	case "restart":
 		return fmt.Sprintf("restart %d in %s: %s", e.Attempt, short(time.Duration(e.AfterMS*float64(time.Millisecond))), e.Error)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -35,7 +36,13 @@ func (f *restFlags) open(path string) (*snapshotter.Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := parseDir(path); err != nil {
+		return nil, usage(err, "")
+	}
 	cp, err := loadCheckpoint(path, c)
+	if errors.Is(err, meta.ErrNotFound) && holdsMetadata(path) {
+		return nil, &problem{exitCheckpoint, err, hintData(c.name)}
+	}
 	if err != nil {
 		return nil, atRest(err)
 	}
@@ -65,7 +72,7 @@ func atRest(err error) *problem {
 	case errors.Is(err, meta.ErrDamaged):
 		return &problem{exitCheckpoint, err, "an older checkpoint of the job, if one is retained, can be restored with -s PATH --rewind"}
 	case errors.Is(err, meta.ErrNotFound):
-		return &problem{exitCheckpoint, err, "give the path of a _metadata file, of its folder, or of a job's directory"}
+		return &problem{exitCheckpoint, err, hintPath}
 	case errors.Is(err, meta.ErrIncompatible):
 		return &problem{exitCheckpoint, err, ""}
 	}
@@ -85,13 +92,10 @@ func (p *program) inspectCommand() *cobra.Command {
 				return err
 			}
 			defer cp.Close() // read only
-			r := inspect(cp)
-			if !f.json {
-				return r.print(p.stdout)
+			if err := inspect(cp).write(p.stdout, f.json); err != nil {
+				return &problem{exitFailed, fmt.Errorf("show checkpoint: %w", err), ""}
 			}
-			encoder := json.NewEncoder(p.stdout)
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(r)
+			return nil
 		},
 	}
 	f.declare(cmd)
@@ -102,6 +106,9 @@ func (p *program) onePath(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return usage(fmt.Errorf("%s takes the path of one checkpoint, found %d arguments", cmd.Name(), len(args)),
 			fmt.Sprintf("%s %s --help", p.name, cmd.Name()))
+	}
+	if args[0] == "" {
+		return usage(fmt.Errorf("%s needs the path of a checkpoint, found an empty one", cmd.Name()), "")
 	}
 	return nil
 }
@@ -168,6 +175,15 @@ type fileInfo struct {
 	Name       string `json:"name"`
 	Checkpoint uint64 `json:"checkpoint"`
 	Size       int64  `json:"size"`
+}
+
+func (r inspection) write(w io.Writer, asJSON bool) error {
+	if !asJSON {
+		return r.print(w)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
 }
 
 func inspect(cp *snapshotter.Checkpoint) inspection {

@@ -79,7 +79,15 @@ func TestDataFiles(t *testing.T) {
 			t.Errorf("inspect lacks %q:\n%s", want, w.stdout)
 		}
 	}
-	w.expect(exitCheckpoint, ".delta", "verify", path)
+	const found = "hint: data files that lie elsewhere are found in DIR/keyed with -D state.backend.data-dir=DIR"
+	for _, args := range []string{"verify " + path, "inspect " + path, "run -s " + path + " keyed", "run -s latest keyed"} {
+		w.expect(exitCheckpoint, ".delta", strings.Fields(args)...)
+		w.expect(exitCheckpoint, found, strings.Fields(args)...)
+	}
+	w.expect(exitCheckpoint, found, "run", "--resume", "keyed") // which is not "there is none": a fresh start would delete it
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
 
 	files, _ := filepath.Glob("apart/keyed/*.delta")
 	if len(files) == 0 {
@@ -96,6 +104,43 @@ func TestDataFiles(t *testing.T) {
 		w.write(newest, string(bad))
 		w.expect(exitCheckpoint, newest+": damaged at offset", append([]string{"verify", path}, apart...)...)
 		w.expect(exitCheckpoint, newest+": damaged at offset", append(append([]string{"run", "-s", path}, apart...), "keyed")...)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestInspectCannotBeShown(t *testing.T) {
+	w := newWorld(t)
+	w.leaveBehind("endless")
+	for _, args := range [][]string{{"inspect", chk}, {"inspect", "--json", chk}} {
+		stderr := &buffer{}
+		p := program{name: defaultName, stdout: fullDisk{}, stderr: stderr, terminal: noTerminal}
+		if code := p.main(t.Context(), args); code != exitFailed || stderr.String() != "pagetide: show checkpoint: no space left on device\n" {
+			t.Errorf("%v: exit %d: %s", args, code, stderr)
+		}
+	}
+}
+
+func TestHoldsMetadata(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"job/chk-7", "empty/chk-7", "other/chk-07", "saved"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &world{t: t}
+	for _, file := range []string{"job/chk-7/_metadata", "other/chk-07/_metadata", "saved/_metadata"} {
+		w.write(file, "")
+	}
+	for path, want := range map[string]bool{
+		"job": true, "job/chk-7": true, "job/chk-7/_metadata": true, "saved": true,
+		"empty": false, "empty/chk-7": false, "other": false, "nowhere": false, "": false, "hdfs://x": false,
+	} {
+		if got := holdsMetadata(path); got != want {
+			t.Errorf("holdsMetadata(%q) = %v", path, got)
+		}
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -84,8 +86,11 @@ func (s *session) failed(err error) *problem {
 		return p
 	}
 	hint := ""
-	if errors.Is(err, engine.ErrPoison) {
+	switch {
+	case errors.Is(err, engine.ErrPoison):
 		hint = "the same record failed each time; mend the job or the record, then resume"
+	case errors.Is(err, syscall.ENOSPC):
+		hint = "make room, then resume: what was committed stays, and the rest is done again"
 	}
 	return &problem{exitFailed, err, hint}
 }
@@ -97,6 +102,8 @@ func (s *session) aboutCheckpoint(err error) *problem {
 		return &problem{exitLocked, err, "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"}
 	case errors.Is(err, meta.ErrExists) && engine.IsPermanent(err): // said by a sink
 		return &problem{exitRefused, err, "resume the run that it belongs to, or choose another place"}
+	case errors.Is(err, meta.ErrExists) && s.flags.from != "":
+		return &problem{exitRefused, err, fmt.Sprintf("%s continues that run; -D %s=DIR restores into another directory", s.command("--resume"), settingDir)}
 	case errors.Is(err, meta.ErrExists):
 		return &problem{exitRefused, err, fmt.Sprintf("%s continues it; --fresh instead of --resume discards it", s.command("--resume"))}
 	case errors.Is(err, meta.ErrNotNewest):
@@ -104,18 +111,55 @@ func (s *session) aboutCheckpoint(err error) *problem {
 	case errors.Is(err, meta.ErrVersion):
 		return &problem{exitCheckpoint, err, "a newer release wrote it; restore it with that one"}
 	case errors.Is(err, meta.ErrIncompatible):
-		return &problem{exitCheckpoint, err, fmt.Sprintf("run the job as it was when the checkpoint was taken; %s inspect shows what it holds", s.p.name)}
+		return &problem{exitCheckpoint, err, s.hintIncompatible()}
 	case errors.Is(err, meta.ErrDamaged):
-		return &problem{exitCheckpoint, err, fmt.Sprintf("%s verify checks every file of a checkpoint", s.p.name)}
+		return &problem{exitCheckpoint, err, s.hintDamaged(err)}
 	case errors.Is(err, meta.ErrNotFound):
 		return &problem{exitCheckpoint, err, s.hintMissing()}
 	}
 	return nil
 }
 
+func (s *session) hintIncompatible() string {
+	if s.source() == "" {
+		return fmt.Sprintf("choose another --name, or another directory with -D %s=DIR", settingDir)
+	}
+	hint := fmt.Sprintf("run the job as it was when the checkpoint was taken; %s inspect %s shows what it holds", s.p.name, quote(s.source()))
+	if !s.flags.ignoreExtra {
+		hint += ", -n leaves out what nothing claims"
+	}
+	return hint
+}
+
+func (s *session) hintDamaged(err error) string {
+	d, ok := errors.AsType[*meta.DamageError](err)
+	if s.source() == "" || ok && filepath.Clean(filepath.Dir(d.File)) == filepath.Clean(s.dir) && !strings.HasSuffix(d.File, ".delta") {
+		return fmt.Sprintf("-D %s=DIR takes another directory; a checkpoint of this one can be restored there, with -s PATH", settingDir)
+	}
+	return fmt.Sprintf("%s verify %s checks every file of the checkpoint", s.p.name, quote(s.source()))
+}
+
+// source is the path that the run restores from; empty for a fresh start.
+func (s *session) source() string {
+	if path := s.config.options.Restore.Path; path != engine.Latest {
+		return path
+	}
+	return s.dir
+}
+
 func (s *session) hintMissing() string {
-	if s.flags.from == engine.Latest {
+	switch {
+	case holdsMetadata(s.source()):
+		return hintData(s.config.name)
+	case s.flags.from == engine.Latest:
 		return fmt.Sprintf("%s starts fresh if there is no checkpoint", s.command("--resume"))
 	}
-	return "give the path of a _metadata file, of its folder, or of a job's directory"
+	return hintPath
+}
+
+const hintPath = "give the path of a _metadata file, of its folder, or of a job's directory"
+
+// hintData is for a checkpoint that is there without its data files.
+func hintData(name string) string {
+	return fmt.Sprintf("data files that lie elsewhere are found in DIR/%s with -D %s=DIR", name, settingDataDir)
 }

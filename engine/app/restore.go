@@ -3,7 +3,10 @@ package app
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/meta"
@@ -19,17 +22,16 @@ func (s *session) recall(a *jobFlags) error {
 		restore.Path, restore.OrFresh = engine.Latest, true
 	}
 	s.config.options.Restore = restore
-	dir, err := snapshotter.ParseDir(s.config.options.Checkpoints.Dir)
-	if err != nil {
-		return usage(fmt.Errorf("setting %s: %w", settingDir, err), "")
-	}
-	s.dir = filepath.Join(dir, s.config.name)
+	s.dir = filepath.Join(s.config.dir, s.config.name)
 	if restore.Path == "" {
 		return nil
 	}
+	if _, err := parseDir(restore.Path); err != nil {
+		return usage(err, "")
+	}
 	m, path, err := s.peek(restore.Path)
 	switch {
-	case errors.Is(err, meta.ErrNotFound) && restore.OrFresh:
+	case errors.Is(err, meta.ErrNotFound) && restore.OrFresh && !holdsMetadata(s.dir):
 		s.fresh = true
 		return nil
 	case err != nil:
@@ -70,6 +72,35 @@ func (s *session) orLocked(err error) error {
 		return lockErr
 	}
 	return err
+}
+
+// holdsMetadata says whether there is a checkpoint where path leads. If it cannot be found nevertheless, its data files
+// are missing: it is not to be taken for none, because a fresh start deletes it.
+func holdsMetadata(path string) bool {
+	if path, err := parseDir(path); err == nil {
+		info, err := os.Stat(path)
+		if err == nil && !info.IsDir() || exists(filepath.Join(path, meta.FileName)) {
+			return true
+		}
+		entries, _ := os.ReadDir(path) // a directory that cannot be read is another error
+		for _, e := range entries {
+			if isChk(e.Name()) && exists(filepath.Join(path, e.Name(), meta.FileName)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// isChk recognises chk-7, and not chk-07, which is somebody else's.
+func isChk(name string) bool {
+	id, err := strconv.ParseUint(strings.TrimPrefix(name, "chk-"), 10, 64)
+	return err == nil && name == fmt.Sprintf("chk-%d", id)
 }
 
 func readMetadata(path string, c config) (*meta.Metadata, string, error) {
