@@ -82,13 +82,37 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 }
 
 func (a *attempt) prepare() error {
-	if err := a.recoverSinks(); err != nil {
-		return err
-	}
 	a.plans = a.job.plan(a.parallelism)
 	a.coord = newCoordinator(a)
 	a.assemble()
+	if err := a.extraStates(); err != nil {
+		return err
+	}
+	if err := a.recoverSinks(); err != nil {
+		return err
+	}
 	return a.release()
+}
+
+// extraStates refuses state that the checkpoint has and the operator no longer declares: renamed, it would start from
+// nothing.
+func (a *attempt) extraStates() error {
+	if a.o.Restore.IgnoreExtra {
+		return nil
+	}
+	var found []error
+	for _, st := range a.subtasks {
+		if st.index > 0 {
+			continue // says the same
+		}
+		for _, op := range st.keyed {
+			for _, name := range op.store.Undeclared() {
+				found = append(found, fmt.Errorf("%w: the checkpoint has state %q of operator %q, which the operator does not declare",
+					meta.ErrIncompatible, name, op.node.uid))
+			}
+		}
+	}
+	return errors.Join(found...)
 }
 
 // release lets go of the checkpoint's files: all state is in memory and verified.

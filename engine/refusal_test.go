@@ -26,6 +26,7 @@ type variant struct {
 	window               time.Duration
 	intKey               bool
 	cell                 bool // another struct
+	state                string
 	timer                string
 	splits               int
 	maxParallelism       int
@@ -53,7 +54,7 @@ func (v variant) job() *engine.Job {
 
 func variantProcess[K comparable, C any](v variant, in engine.Keyed[K, event]) engine.Stream[string] {
 	return engine.Process(in, or(v.uid, "proc"), func(s *engine.Setup) engine.Func[K, event, string] {
-		c := engine.NewCell[C](s, "cell")
+		c := engine.NewCell[C](s, or(v.state, "cell"))
 		tick := engine.NewTimer(s, or(v.timer, "tick"), func(*engine.Context, K, engine.Time, engine.Out[string]) error { return nil })
 		return func(ctx *engine.Context, _ K, e event, _ engine.Out[string]) error {
 			c.Ref(ctx)
@@ -125,6 +126,7 @@ func TestRefusals(t *testing.T) {
 		"window size":               {variant{window: time.Hour}, latest, meta.ErrIncompatible, []string{`operator "win"`, "1m0s", "1h0m0s"}},
 		"key type":                  {variant{intKey: true}, latest, meta.ErrIncompatible, []string{`operator "proc"`, "key string", "key int64"}},
 		"cell struct":               {variant{cell: true}, latest, meta.ErrIncompatible, []string{`"proc"`, `"cell"`, "Max"}},
+		"state renamed":             {variant{state: "call"}, latest, meta.ErrIncompatible, []string{`state "cell"`, `operator "proc"`}},
 		"timers":                    {variant{timer: "tock"}, latest, meta.ErrIncompatible, []string{`operator "proc"`, "tick", "tock"}},
 		"split gone":                {variant{splits: 1}, latest, meta.ErrIncompatible, []string{`source "in"`, `split "1"`, "20"}},
 		"max parallelism":           {variant{maxParallelism: 64}, latest, meta.ErrIncompatible, []string{"128", "64"}},
@@ -267,11 +269,13 @@ func TestMissingDataFile(t *testing.T) {
 	if err := os.Remove(filepath.Join(home, gone)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := variant{}.job().Start(t.Context(), variant{}.options(home, engine.Restore{Path: engine.Latest}))
-	if !errors.Is(err, meta.ErrNotFound) || errors.Is(err, fs.ErrExist) {
-		t.Errorf("Start = %v, want %v", err, meta.ErrNotFound)
+	for _, r := range []engine.Restore{{Path: engine.Latest}, engine.Resume()} { // what lacks a file is not nothing
+		_, err := variant{}.job().Start(t.Context(), variant{}.options(home, r))
+		if !errors.Is(err, meta.ErrNotFound) || errors.Is(err, fs.ErrExist) {
+			t.Fatalf("Start = %v, want %v", err, meta.ErrNotFound)
+		}
+		contains(t, err, filepath.Base(gone))
 	}
-	contains(t, err, filepath.Base(gone))
 }
 
 // TestUnknownVersion is intact but of a newer release.

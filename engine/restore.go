@@ -192,6 +192,16 @@ func (b beginning) close() error {
 	return b.from.Close()
 }
 
+// none is nil if the directory has no checkpoint at all. One whose data files are missing is not none: a fresh start would
+// be the end of it.
+func none(dir *snapshotter.Dir, missing error) error {
+	ids, err := dir.List()
+	if err != nil || len(ids) > 0 {
+		return errors.Join(missing, err)
+	}
+	return nil
+}
+
 // choose finds the checkpoint that the job starts from.
 func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 	r := o.Restore
@@ -204,7 +214,7 @@ func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 	case r.Path == Latest:
 		b.from, err = dir.Latest()
 		if r.OrFresh && errors.Is(err, meta.ErrNotFound) {
-			return b, nil
+			return b, none(dir, err)
 		}
 		return b, err
 	}

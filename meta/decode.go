@@ -67,7 +67,7 @@ func checkFrame(name string, b []byte) error {
 		return &DamageError{File: name, Offset: int64(len(b)), What: "metadata is cut short"}
 	}
 	if size := binary.LittleEndian.Uint64(b[12:]); size != uint64(len(b)) {
-		return &DamageError{File: name, Offset: 12, What: "metadata size", Want: size, Got: uint64(len(b)), HasSum: true}
+		return &DamageError{File: name, Offset: 12, What: fmt.Sprintf("metadata size: expected %d bytes, found %d", size, len(b))}
 	}
 	body := len(b) - 8
 	if want, got := binary.LittleEndian.Uint64(b[body:]), xxhash.Sum64(b[:body]); want != got {

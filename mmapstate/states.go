@@ -11,6 +11,17 @@ import (
 // result must not be changed.
 func (s *Store) States() []meta.State { return s.states }
 
+// Undeclared lists the states that the checkpoint brought along and nobody has declared. They are carried from checkpoint
+// to checkpoint, out of reach.
+func (s *Store) Undeclared() (names []string) {
+	for i, st := range s.states {
+		if !s.declared[i] {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
+
 // adoptStates takes the states of a checkpoint over.
 func (s *Store) adoptStates(states []meta.State) error {
 	if len(states) > maxStates {

@@ -53,7 +53,7 @@ func (f *dataFile) open() error {
 		return err
 	}
 	if size != f.ref.Size || f.ref.RootOffset+f.ref.RootSize != size || f.ref.RootOffset < dataHeaderSize {
-		return &meta.DamageError{File: f.name, Offset: min(size, f.ref.Size), What: "size", Want: uint64(f.ref.Size), Got: uint64(size), HasSum: true}
+		return &meta.DamageError{File: f.name, Offset: min(size, f.ref.Size), What: fmt.Sprintf("size: expected %d bytes, found %d", f.ref.Size, size)}
 	}
 	where := extent{offset: f.ref.RootOffset, length: f.ref.RootSize, hash: f.ref.RootHash}
 	b, err := f.read(where)

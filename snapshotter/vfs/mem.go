@@ -174,7 +174,7 @@ func (m *Mem) Lock(dir string) (io.Closer, error) {
 		return nil, err
 	}
 	if n.locked {
-		return nil, fmt.Errorf("%s: %w by pid %d", dir, meta.ErrLocked, os.Getpid())
+		return nil, fmt.Errorf("%s: %w with pid %d", dir, meta.ErrLocked, os.Getpid())
 	}
 	n.locked = true
 	return &memLock{m: m, n: n}, nil

@@ -3,11 +3,12 @@ package vfs
 import (
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/pagetide/pagetide/meta"
 )
 
 // ownerFile holds the pid of the lock's owner, for the message to the next one. Nothing else believes it.
@@ -44,7 +45,7 @@ func (osFS) Open(name string) (File, error) {
 }
 
 func notRegular(name string) error {
-	return &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("not a regular file: %w", fs.ErrInvalid)}
+	return &meta.DamageError{File: name, What: "not a regular file"}
 }
 
 func (osFS) Rename(from, to string) error { return renameNoReplace(from, to) }
@@ -81,7 +82,7 @@ func writeOwner(dir string) {
 	f.Close()
 }
 
-// describeOwner reads " by pid N", or nothing if the file does not hold a number.
+// describeOwner reads " with pid N", or nothing if the file does not hold a number.
 func describeOwner(dir string) string {
 	f, err := OS().Open(filepath.Join(dir, ownerFile))
 	if err != nil {
@@ -94,7 +95,7 @@ func describeOwner(dir string) string {
 	if err != nil || pid <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(" by pid %d", pid)
+	return fmt.Sprintf(" with pid %d", pid)
 }
 
 type osFile struct{ *os.File }

@@ -17,7 +17,11 @@ import (
 
 // openNoFollow neither follows a link nor waits for a FIFO's writer; the caller checks what it got.
 func openNoFollow(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, notRegular(name)
+	}
+	return f, err
 }
 
 func syncDir(name string) error {
