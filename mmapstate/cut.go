@@ -15,16 +15,21 @@ import (
 // chunkBytes is about how many saved bytes travel together, so that the queue's lock is taken once for many pages.
 const chunkBytes = 64 << 10
 
+// spareChunks bounds the chunks that outlive their cut, about a megabyte. Making one takes longer than any update should,
+// and the first update of a frozen line would pay for it.
+const spareChunks = 16
+
 // cut is the open meta.Cut of a store. Its first part belongs to the owner, its last to both sides.
 type cut struct {
 	store       *Store
-	whole       bool         // every line of every page
-	wantsLoader bool         // the store evicts
-	wishes      wishes       // lines to carry beside those that were written
-	limit       int64        // of saved
-	chunk       *meta.Chunk  // being filled
-	infos       []meta.Shard // as of the barrier, in the order in which shards caught up
-	shard       int          // where gathering goes on
+	whole       bool              // every line of every page
+	wantsLoader bool              // the store evicts
+	wishes      wishes            // lines to carry beside those that were written
+	limit       int64             // of saved
+	chunk       *meta.Chunk       // being filled
+	infos       []meta.Shard      // as of the barrier, in the order in which shards caught up
+	entries     []meta.ShardState // what infos tell about states
+	shard       int               // where gathering goes on
 	page        uint32
 	complete    bool            // all is gathered
 	until       <-chan struct{} // ends waiting for room, while in Wait
@@ -220,6 +225,30 @@ func (c *cut) fresh() *meta.Chunk {
 		return ch
 	}
 	return &meta.Chunk{Lines: make([]byte, 0, chunkBytes+pageSize)}
+}
+
+// blankCut makes a cut without content that has room for so many shards and their states.
+func blankCut(shards, entries int) *cut {
+	return &cut{
+		infos:   make([]meta.Shard, 0, shards),
+		entries: make([]meta.ShardState, 0, entries),
+		toOwner: make(chan struct{}, 1),
+		toDrain: make(chan struct{}, 1),
+	}
+}
+
+// successor makes the next cut ready while nothing waits for it: a freeze then allocates nothing. It gets the chunks that
+// this one, which is over, has back; what the writer still holds stays the writer's.
+func (c *cut) successor() *cut {
+	next := blankCut(len(c.infos), len(c.entries))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next.pool, c.pool = c.pool, nil
+	if len(next.pool) > spareChunks {
+		clear(next.pool[spareChunks:])
+		next.pool = next.pool[:spareChunks]
+	}
+	return next
 }
 
 // push hands the current chunk to the writer.

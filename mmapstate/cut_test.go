@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -209,5 +210,65 @@ func TestOpenRefusesWhatDiffers(t *testing.T) {
 	}
 	if _, err := NewCellMap[string, int64](s, "m"); err == nil {
 		t.Error("a state was declared twice")
+	}
+}
+
+// TestChunksServeTheNextCut pins that a first touch after a freeze makes no chunk, and that what a writer holds on to is
+// not taken from it.
+func TestChunksServeTheNextCut(t *testing.T) {
+	s, m := filled(t, Options{KeyGroups: 1}, 10)
+	first := func(end meta.Verdict, release bool) *meta.Chunk {
+		*m.Ref(1)++
+		cut := freeze(t, s)
+		*m.Ref(1)++ // saves the page
+		s.Gather(time.Second)
+		ch, err := cut.Next(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if release {
+			cut.Release(ch)
+		}
+		if _, err := cut.Next(context.Background()); err != io.EOF {
+			t.Fatalf("second chunk: %v", err)
+		}
+		cut.Done(end)
+		if done, err := s.Settle(); !done || err != end.Err {
+			t.Fatalf("settled %v: %v", done, err)
+		}
+		return ch
+	}
+	committed := meta.Verdict{Base: meta.Base{Job: 1, Checkpoint: 1}}
+	one := first(committed, true)
+	if two := first(committed, false); two != one {
+		t.Error("the second cut made a chunk although the first had left one")
+	}
+	if three := first(meta.Verdict{Err: meta.ErrAborted}, true); three == one {
+		t.Error("the third cut took a chunk that the writer had not released")
+	}
+}
+
+// TestFreezeAllocatesNothing pins that a cut is made ready before the barrier. The first freeze of a store is not meant,
+// and other goroutines may allocate meanwhile: one freeze of many without is enough.
+func TestFreezeAllocatesNothing(t *testing.T) {
+	s, m := filled(t, Options{}, 1000)
+	fewest := ^uint64(0)
+	for range 20 {
+		*m.Ref(1)++
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		cut, err := s.Freeze()
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fewest = min(fewest, after.Mallocs-before.Mallocs)
+		cut.Done(meta.Verdict{Err: meta.ErrAborted})
+		if done, _ := s.Settle(); !done {
+			t.Fatal("an aborted cut is still open")
+		}
+	}
+	if fewest != 0 {
+		t.Errorf("a freeze allocates %d times", fewest)
 	}
 }

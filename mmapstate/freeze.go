@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -31,19 +32,15 @@ func (s *Store) Freeze() (meta.Cut, error) {
 }
 
 func (s *Store) newCut() *cut {
-	c := &cut{
-		store:       s,
-		whole:       s.wantWhole || s.base == meta.Base{},
-		wishes:      s.wishes,
-		limit:       s.savedLimit(),
-		base:        s.base,
-		wantsLoader: s.opt.MemoryLimit > 0,
-		states:      s.states[:len(s.states):len(s.states)],
-		toOwner:     make(chan struct{}, 1),
-		toDrain:     make(chan struct{}, 1),
+	c := s.blank
+	if c == nil {
+		c = blankCut(len(s.shards), 0)
 	}
-	if c.whole {
-		c.base = meta.Base{} // a difference to nothing
+	s.blank = nil
+	c.store, c.states, c.base = s, s.states[:len(s.states):len(s.states)], s.base
+	c.wishes, c.limit, c.wantsLoader = s.wishes, s.savedLimit(), s.opt.MemoryLimit > 0
+	if s.wantWhole || s.base == (meta.Base{}) {
+		c.whole, c.base = true, meta.Base{} // a difference to nothing
 	}
 	return c
 }
@@ -127,6 +124,7 @@ func (c *cut) Wait(ctx context.Context) (err error) {
 // their shard next catches up.
 func (s *Store) takeIn(c *cut, v meta.Verdict) {
 	s.cut, c.result = nil, v.Err
+	s.blank = c.successor()
 	if v.Err == nil {
 		s.base, s.wantWhole = v.Base, v.Whole
 		s.needsCheckpoint, s.wishes = false, nil
@@ -203,15 +201,15 @@ func (c *cut) describe(sh *shard) {
 	if sh.pages == 0 {
 		return
 	}
-	info := meta.Shard{ID: sh.id, Pages: sh.pages}
+	first := len(c.entries)
 	for no := range sh.heads {
 		if h := &sh.heads[no]; h.entries > 0 {
 			st := meta.ShardState{No: uint16(no), Entries: h.entries}
 			if c.store.states[no].Kind == meta.KindIndex {
 				st.Earliest = h.earliest
 			}
-			info.States = append(info.States, st)
+			c.entries = append(c.entries, st)
 		}
 	}
-	c.infos = append(c.infos, info)
+	c.infos = append(c.infos, meta.Shard{ID: sh.id, Pages: sh.pages, States: slices.Clip(c.entries[first:])})
 }

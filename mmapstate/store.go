@@ -29,6 +29,7 @@ type Store struct {
 	wishes                    wishes    // what the next cut carries
 	wantWhole                 bool      // the next cut carries every page
 	cut                       *cut      // open, or nil
+	blank                     *cut      // the next one, nil before the second
 	err                       error     // closed or poisoned
 	waited                    time.Duration
 	pageCount                 int64
