@@ -51,6 +51,22 @@ mutants: ## delete each sync and hash check in turn; every one must make a test 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...
 
+# RocksDB takes part when librocksdb-dev is there; else the program says that it was left out.
+ROCKSDB = $(shell printf '\043include <rocksdb/c.h>\n' | $(CC) $(CGO_CFLAGS) -E - >/dev/null 2>&1 && echo -tags rocksdb)
+KEYS    ?= 100k,1M,10M
+
+.PHONY: bench-state
+bench-state: ## keyed state beside Go's map, Pebble, Badger, bbolt and RocksDB; KEYS=100k,1M,10M
+	cd benchmarks/peers && $(GO) run $(ROCKSDB) ./state -keys $(KEYS) -out ../out/state.json
+
+.PHONY: plot
+plot: ## draw the pictures in benchmarks/ from what bench-state measured
+	cd benchmarks/peers && $(GO) run ./plot ../out/state.json ..
+
+.PHONY: vet-peers
+vet-peers: ## vet the benchmarks beside peers; minutes when their packages are not built yet
+	cd benchmarks/peers && $(GO) vet ./...
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@for t in $$($(GO) test -list '^Fuzz' ./fuzz | grep ^Fuzz); do \

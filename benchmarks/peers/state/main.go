@@ -1,0 +1,183 @@
+// Command state measures keyed state beside its peers, all in one run of one process, because ratios between runs of a
+// busy machine mean little. Progress goes to stderr, tables and RESULT lines to stdout, everything to a JSON file.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pagetide/pagetide/benchmarks/peers/result"
+)
+
+func main() {
+	keys := flag.String("keys", "100k,1M,10M", "numbers of keys, separated by commas")
+	what := flag.String("what", "ops,freeze,memory", "parts to run")
+	stores := flag.String("stores", "all", "stores to run, separated by commas")
+	shapes := flag.String("shapes", "word,string", "shapes of keys and values: word, string")
+	sizes := flag.String("sizes", "1MiB,64MiB,1GiB,8GiB", "sizes of state to freeze")
+	rounds := flag.Int("rounds", 5, "rounds of each cell; the stores take turns")
+	round := flag.Duration("round", 200*time.Millisecond, "length of a round of one store")
+	freezes := flag.Int("freezes", 500_000, "freezes to time at each size of state")
+	out := flag.String("out", "", "JSON file to write")
+	dir := flag.String("dir", os.TempDir(), "folder for the files of stores that have files")
+	flag.Parse()
+	counts, err := parseCounts(*keys)
+	check(err)
+	b := &bench{rounds: *rounds, round: *round, freezes: *freezes, dir: *dir, stores: strings.Split(*stores, ","), started: time.Now()}
+	b.run.Machine = machine()
+	fmt.Printf("%+v\n", b.run.Machine)
+	parts := strings.Split(*what, ",")
+	if slices.Contains(parts, "freeze") { // first, while the Go heap is small
+		for _, size := range strings.Split(*sizes, ",") {
+			b.freeze(size)
+		}
+	}
+	if slices.Contains(parts, "memory") {
+		memory[uint64, [16]byte](b, words)
+		memory[string, [100]byte](b, strings24)
+	}
+	if slices.Contains(parts, "ops") {
+		b.settings()
+		for _, n := range counts {
+			if strings.Contains(*shapes, words.name) {
+				measure(b, words, n, func() []store[uint64] {
+					return append(newPagetides[uint64, [16]byte](), wordMap{})
+				})
+			}
+			if strings.Contains(*shapes, strings24.name) {
+				measure(b, strings24, n, func() []store[string] {
+					return append(newPagetides[string, [100]byte](), stringMap{})
+				})
+			}
+		}
+	}
+	if *out != "" {
+		check(os.MkdirAll(filepath.Dir(*out), 0o755))
+		check(b.run.Write(*out))
+	}
+	b.report(os.Stdout)
+}
+
+// bench is a run under way.
+type bench struct {
+	run     result.Run
+	rounds  int
+	round   time.Duration
+	freezes int
+	dir     string
+	stores  []string
+	started time.Time
+}
+
+// progress writes a line about what is going on.
+func (b *bench) progress(format string, a ...any) {
+	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(b.started).Seconds(), fmt.Sprintf(format, a...))
+}
+
+// skip leaves something out, by name.
+func (b *bench) skip(format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	b.run.Skipped = append(b.run.Skipped, text)
+	b.progress("skipped: %s", text)
+}
+
+func (b *bench) wants(store string) bool {
+	return slices.Contains(b.stores, "all") || slices.Contains(b.stores, store)
+}
+
+func parseCounts(s string) (counts []int, err error) {
+	for _, part := range strings.Split(s, ",") {
+		number, unit := strings.TrimRight(part, "kM"), 1
+		switch part[len(number):] {
+		case "k":
+			unit = 1e3
+		case "M":
+			unit = 1e6
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("number of keys %q: want one like 100k or 10M", part)
+		}
+		counts = append(counts, n*unit)
+	}
+	return counts, nil
+}
+
+func machine() result.Machine {
+	read := func(path string) string {
+		b, _ := os.ReadFile(path) // what cannot be read is left empty
+		return strings.TrimSpace(string(b))
+	}
+	m := result.Machine{
+		Cores: runtime.NumCPU(), Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
+		Kernel: read("/proc/sys/kernel/osrelease"), HugePages: read("/sys/kernel/mm/transparent_hugepage/enabled"),
+		Time: time.Now().UTC().Format(time.RFC3339), MemoryMiB: meminfo("MemTotal"),
+	}
+	for _, line := range strings.Split(read("/proc/cpuinfo"), "\n") {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			m.CPU = strings.TrimLeft(name, "\t :")
+			break
+		}
+	}
+	return m
+}
+
+// meminfo gives a number of /proc/meminfo in MiB, 0 where there is no such file.
+func meminfo(name string) int {
+	b, _ := os.ReadFile("/proc/meminfo")
+	for _, line := range strings.Split(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			kib, _ := strconv.Atoi(strings.Fields(rest)[0])
+			return kib >> 10
+		}
+	}
+	return 0
+}
+
+// room tells whether the machine has so many MiB to spare.
+func room(mib int) bool {
+	runtime.GC()
+	debug.FreeOSMemory()
+	available := meminfo("MemAvailable")
+	return available == 0 || available >= mib
+}
+
+func (b *bench) settings() {
+	for _, s := range []result.Setting{
+		{Store: "pagetide", Text: pagetideSettings},
+		{Store: "gomap", Version: runtime.Version(), Text: gomapSettings},
+		{Store: "pebble", Version: version("github.com/cockroachdb/pebble/v2"), Text: pebbleSettings},
+		{Store: "badger", Version: version("github.com/dgraph-io/badger/v4"), Text: badgerSettings},
+		{Store: "bbolt", Version: version("go.etcd.io/bbolt"), Text: bboltSettings},
+		{Store: "rocksdb", Version: "librocksdb, grocksdb " + version("github.com/linxGnu/grocksdb"), Text: rocksdbSettings},
+	} {
+		if s.Text != "" {
+			b.run.Settings = append(b.run.Settings, s)
+		}
+	}
+	if rocksdbMissing != "" && b.wants("rocksdb") {
+		b.skip("%s", rocksdbMissing)
+	}
+}
+
+// version is the version of a module that this program is built from.
+func version(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == path {
+			return dep.Version
+		}
+	}
+	return ""
+}
