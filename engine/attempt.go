@@ -36,6 +36,7 @@ type attempt struct {
 	stats    []*nodeStats
 	splits   splitLists
 	building *node                     // whose parts are being made
+	trial    bool                      // only made to be looked at
 	commands map[*subtask]chan command // of the subtasks that read sources
 	started  chan struct{}             // closed when sources may read
 	coord    *coordinator
@@ -51,8 +52,16 @@ type splitLists map[*node]splitList
 
 // newAttempt prepares an execution of a job that was surveyed: from here on sinks recover and state is loaded.
 func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint, splits splitLists) (a *attempt, err error) {
-	a = &attempt{
-		job: j, o: o, dir: dir, from: from, number: dir.Attempt(),
+	a = blankAttempt(ctx, j, o, dir, from, splits)
+	if err := a.make(a.prepare); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func blankAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint, splits splitLists) *attempt {
+	a := &attempt{
+		job: j, o: o, dir: dir, from: from, number: dir.Attempt(), plans: j.plan(o.Parallelism),
 		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
 		splits: splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
 	}
@@ -62,6 +71,11 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 		a.restored.m = from.Meta
 		a.keyGroups, a.hashSeed = int(from.Meta.KeyGroups), from.Meta.HashSeed
 	}
+	return a
+}
+
+// make runs what makes the parts of the attempt. If it fails, by a panic too, what there is of the attempt is closed.
+func (a *attempt) make(parts func() error) (err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -70,19 +84,18 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 		v := recover() // nil: the constructor ends its goroutine
 		closed := a.close()
 		if v != nil {
-			a, err = nil, errors.Join(a.buildError(v), closed)
+			err = errors.Join(a.buildError(v), closed)
 		}
 	}()
-	err = a.prepare()
+	err = parts()
 	returned = true
 	if err != nil {
-		return nil, errors.Join(err, a.close())
+		err = errors.Join(err, a.close())
 	}
-	return a, nil
+	return err
 }
 
 func (a *attempt) prepare() error {
-	a.plans = a.job.plan(a.parallelism)
 	a.coord = newCoordinator(a)
 	a.assemble()
 	if err := a.extraStates(); err != nil {
@@ -117,7 +130,7 @@ func (a *attempt) extraStates() error {
 
 // release lets go of the checkpoint's files: all state is in memory and verified.
 func (a *attempt) release() error {
-	if a.from == nil {
+	if a.from == nil || a.trial {
 		return nil
 	}
 	return a.from.Close()
@@ -215,7 +228,7 @@ func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
 	first, end := groupsOf(index, a.keyGroups, a.parallelism)
 	o := mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
-		From: meta.KeyGroup(first), To: meta.KeyGroup(end),
+		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial,
 	}
 	var s *mmapstate.Store
 	if a.restored.operator(n.uid) == nil {
@@ -277,7 +290,9 @@ func graver(a, b error) error {
 func (a *attempt) close() (err error) {
 	a.cancel(context.Canceled)
 	for _, st := range a.subtasks {
-		err = errors.Join(err, st.close())
+		if !a.trial { // nothing of it was opened
+			err = errors.Join(err, st.close())
+		}
 	}
 	for _, s := range a.stores {
 		err = errors.Join(err, s.Close())

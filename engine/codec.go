@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 
 	"github.com/fxamacker/cbor/v2"
@@ -34,8 +35,19 @@ func encode[T any](op *keyedOp, v *T) []byte {
 	return b
 }
 
+// decMode reads whatever encMode writes: its limits are those of one value, not those for strangers' data.
+var decMode = func() cbor.DecMode {
+	m, err := cbor.DecOptions{
+		MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: 256, UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()
+
 func decode[T any](op *keyedOp, b []byte, v *T) {
-	if err := cbor.Unmarshal(b, v); err != nil {
+	if err := decMode.Unmarshal(b, v); err != nil {
 		op.fail(fmt.Errorf("decode %T: %w", *v, err))
 	}
 }

@@ -102,18 +102,15 @@ func TestStopMeetsFailure(t *testing.T) {
 	engine.To(out, "out", engine.SinkFunc[event](nil))
 	r := start(t, job, engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: t.TempDir()}})
 	until(t, "the record", busy)
-	stopped := make(chan error, 1)
-	asked := make(chan struct{})
-	go func() {
-		close(asked)
-		_, err := r.Stop(context.Background())
-		stopped <- err
-	}()
-	until(t, "the stop", asked)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := r.Stop(ended); !errors.Is(err, context.Canceled) { // it asks, and does not wait
+		t.Fatalf("Stop = %v, want %v", err, context.Canceled)
+	}
 	close(goOn)
 	until(t, "the end", r.Done())
-	if err := <-stopped; err != nil || r.Outcome().State != engine.Stopped {
-		t.Errorf("Stop = %v, %s; want %s", err, r.Outcome().State, engine.Stopped)
+	if err := r.Wait(); err != nil || r.Outcome().State != engine.Stopped {
+		t.Errorf("Wait = %v, %s; want %s", err, r.Outcome().State, engine.Stopped)
 	}
 }
 

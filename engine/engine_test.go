@@ -201,54 +201,46 @@ func TestRestartIsExactlyOnce(t *testing.T) {
 	}
 }
 
-// gate is a source that gives its records one release at a time.
+// TestStopAndResume stops a job in the middle twice, and resumes it at another parallelism each time.
 func TestStopAndResume(t *testing.T) {
 	dir := t.TempDir()
 	all := events(40_000)
-	out := newLog()
-	build := func(hold chan struct{}) *engine.Job {
+	in, out := newFeed[event](1), newLog()
+	reached := make(chan struct{}, 2)
+	build := func() *engine.Job {
 		job := engine.NewJob("sums")
-		src := engine.From(job, "in", engine.SliceSource(all...),
+		src := engine.From(job, "in", in,
 			engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)))
-		held := engine.Map(src, func(e event) event {
-			if e.N == 20_000 && hold != nil {
-				close(hold)
-				hold = nil
+		seen := engine.Map(src, func(e event) event {
+			if e.N == 19_999 || e.N == 29_999 {
+				reached <- struct{}{}
 			}
 			return e
 		})
-		byKey := engine.KeyBy(held, func(e event) string { return e.Key })
+		byKey := engine.KeyBy(seen, func(e event) string { return e.Key })
 		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "out", out)
 		return job
 	}
-	half := make(chan struct{})
-	r, err := build(half).Start(t.Context(), engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-half
-	cp, err := r.Stop(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := r.Outcome(); got.State != engine.Stopped || !got.Kept || !strings.HasSuffix(cp.Path, "_metadata") {
-		t.Fatalf("outcome %+v, checkpoint %+v", got, cp)
-	}
-	for _, p := range []int{2, 3} { // another parallelism each time; the last one runs to the end
-		o := engine.Options{Parallelism: p, Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Restore{Path: cp.Path}}
-		r, err := build(nil).Start(t.Context(), o)
+	o := engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}}
+	for i, part := range [][]event{all[:20_000], all[20_000:30_000]} {
+		o.Parallelism = i + 1
+		r := start(t, build(), o)
+		in.add(0, part...)
+		until(t, "the last record of the part", reached)
+		cp, err := r.Stop(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p == 2 {
-			if cp, err = r.Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			continue
+		if got := r.Outcome(); got.State != engine.Stopped || !got.Kept || !strings.HasSuffix(cp.Path, "_metadata") {
+			t.Fatalf("outcome %+v, checkpoint %+v", got, cp)
 		}
-		if err := r.Wait(); err != nil {
-			t.Fatal(err)
-		}
+		o.Restore = engine.Restore{Path: cp.Path}
+	}
+	in.add(0, all[30_000:]...)
+	in.end()
+	o.Parallelism = 3
+	if err := build().Run(t.Context(), o); err != nil {
+		t.Fatal(err)
 	}
 	equal(t, out.rows(), wantSums(all))
 }

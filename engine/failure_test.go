@@ -177,11 +177,12 @@ func TestBrokenCallbacks(t *testing.T) {
 					if !ok {
 						t.Fatalf("Run = %v, want an OperatorError", err)
 					}
+					uid := w.uid
 					if at == "constructor" && how == "Goexit" {
-						w.uid = "job trap" // its stack says more
+						uid = "job trap" // its stack says more
 					}
-					if !strings.HasPrefix(op.UID, w.uid) || len(op.Stack) == 0 || (op.Record != "") != w.record {
-						t.Errorf("operator %q, record %q, %d bytes of stack; want %q", op.UID, op.Record, len(op.Stack), w.uid)
+					if !strings.HasPrefix(op.UID, uid) || len(op.Stack) == 0 || (op.Record != "") != w.record {
+						t.Errorf("operator %q, record %q, %d bytes of stack; want %q", op.UID, op.Record, len(op.Stack), uid)
 					}
 					if how == "panic" && !errors.Is(err, boom) {
 						t.Errorf("the panic's error is not in %v", err)

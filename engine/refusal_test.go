@@ -112,7 +112,7 @@ func stopped(t *testing.T, dir string) (paths []string) {
 // names the thing, and the directory stays as it is.
 func TestRefusals(t *testing.T) {
 	home := t.TempDir()
-	stopped(t, home)
+	paths := stopped(t, home)
 	latest := engine.Restore{Path: engine.Latest}
 	tests := map[string]struct {
 		v    variant
@@ -127,6 +127,7 @@ func TestRefusals(t *testing.T) {
 		"key type":                  {variant{intKey: true}, latest, meta.ErrIncompatible, []string{`operator "proc"`, "key string", "key int64"}},
 		"cell struct":               {variant{cell: true}, latest, meta.ErrIncompatible, []string{`"proc"`, `"cell"`, "Max"}},
 		"state renamed":             {variant{state: "call"}, latest, meta.ErrIncompatible, []string{`state "cell"`, `operator "proc"`}},
+		"cell struct, rewinding":    {variant{cell: true}, engine.Restore{Path: paths[0], Rewind: true}, meta.ErrIncompatible, []string{`"cell"`}},
 		"timers":                    {variant{timer: "tock"}, latest, meta.ErrIncompatible, []string{`operator "proc"`, "tick", "tock"}},
 		"split gone":                {variant{splits: 1}, latest, meta.ErrIncompatible, []string{`source "in"`, `split "1"`, "20"}},
 		"max parallelism":           {variant{maxParallelism: 64}, latest, meta.ErrIncompatible, []string{"128", "64"}},

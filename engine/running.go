@@ -159,6 +159,9 @@ func (r *Running) begin(ctx context.Context) (*attempt, error) {
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
+	if err := r.trial(ctx, b.from, splits); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
 	from, err := b.settle(ctx) // nothing has been changed before; from here on the start is meant
 	if err != nil {
 		return nil, err
@@ -171,6 +174,20 @@ func (r *Running) begin(ctx context.Context) (*attempt, error) {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+// trial builds the job on a checkpoint without reading its pages, and throws it away: states that differ show before
+// anything has been changed.
+func (r *Running) trial(ctx context.Context, from *snapshotter.Checkpoint, splits splitLists) error {
+	if from == nil {
+		return nil
+	}
+	a := blankAttempt(ctx, r.job, &r.o, r.dir, from, splits)
+	a.trial = true
+	return a.make(func() error {
+		a.assemble()
+		return errors.Join(a.extraStates(), a.close())
+	})
 }
 
 func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, splits splitLists) (*attempt, error) {
@@ -290,6 +307,9 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	for {
+		if r.stopAsked() {
+			return Stopped, true
+		}
 		select {
 		case <-timer.C:
 			return "", false
@@ -300,6 +320,16 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 		case q := <-r.requests:
 			q.reply <- reply{err: fmt.Errorf("%w: the job is about to be restarted", meta.ErrAborted)}
 		}
+	}
+}
+
+// stopAsked says whether Stop has been called.
+func (r *Running) stopAsked() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
 	}
 }
 

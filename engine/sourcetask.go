@@ -104,12 +104,13 @@ func (s *sourceTask[T]) run() error {
 	defer cancel()
 
 	commands := s.st.a.commands[s.st]
-	s.filled = make(chan filledBatch[T])
+	filled := make(chan filledBatch[T])
+	s.filled = filled
 	s.assign()
 	for started := false; !started; {
 		select {
 		case c := <-commands:
-			if err := s.st.barrier(c.barrier); err != nil {
+			if err := s.obey(c); err != nil {
 				return err
 			}
 			s.st.gather(time.Hour) // there is no state yet
@@ -119,9 +120,8 @@ func (s *sourceTask[T]) run() error {
 			return context.Cause(ctx)
 		}
 	}
-	filled := s.filled
 	for _, p := range s.splits {
-		if !p.done {
+		if !p.done && !s.stopped {
 			readers.Go(func() { s.read(ctx, p, filled) })
 		}
 	}

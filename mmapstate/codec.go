@@ -65,7 +65,7 @@ var cborEncoder = func() cbor.UserBufferEncMode {
 
 // cborDecoder reads whatever the encoder writes: its limits are those of one value, not those for strangers' data.
 var cborDecoder = func() cbor.DecMode {
-	m, err := cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: 256}.DecMode()
+	m, err := cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32, MaxNestedLevels: 256, UTF8: cbor.UTF8DecodeInvalid}.DecMode()
 	if err != nil {
 		panic(err)
 	}

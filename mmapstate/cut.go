@@ -129,6 +129,9 @@ func (c *cut) Done(v meta.Verdict) {
 	if believed {
 		c.verdict = &v
 	}
+	if c.gaveUp && v.Err == nil {
+		c.store.late.Store(&v.Base)
+	}
 	c.mu.Unlock()
 	if !believed {
 		discardLoader(v.Loader)

@@ -122,6 +122,51 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestLateCommitIsTheNextBase gives a cut up while its writer is committing it: the next cut builds on it all the same, or
+// the writer's directory would refuse every later one.
+func TestLateCommitIsTheNextBase(t *testing.T) {
+	s, m := filled(t, Options{}, 1000)
+	c := &chain{}
+	cut := freeze(t, s)
+	go write(cut, c)
+	if err := cut.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.Set(5, 55)
+	cut = freeze(t, s)
+	s.Gather(time.Hour)
+	r := newReader(cut)
+	for {
+		ch, err := cut.Next(t.Context())
+		if err == io.EOF {
+			r.done = true
+			break
+		}
+		if err == nil {
+			err = r.keep(ch)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut.Release(ch)
+	}
+	late := c.commit(r)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := cut.Wait(ctx); !errors.Is(err, meta.ErrAborted) {
+		t.Fatalf("Wait = %v, want ErrAborted", err)
+	}
+	cut.Done(verdict(late))
+	m.Set(6, 66)
+	if cut = freeze(t, s); cut.Base() != late {
+		t.Errorf("the next cut builds on %v, want %v", cut.Base(), late)
+	}
+	go write(cut, c)
+	if err := cut.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWholeWishOutlivesAnAbort(t *testing.T) {
 	s, m := filled(t, Options{KeyGroups: 2}, 3000)
 	c := &chain{}

@@ -26,6 +26,9 @@ func (s *Store) Freeze() (meta.Cut, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
+	if b := s.late.Swap(nil); b != nil && b.Checkpoint > s.base.Checkpoint {
+		s.base = *b // what that cut held is dirty again, and the difference to it is smaller still
+	}
 	s.cut = s.newCut()
 	s.epoch++
 	return s.cut, nil
@@ -93,8 +96,8 @@ func (s *Store) Settle() (done bool, err error) {
 	return true, v.Err
 }
 
-// Wait is for the owner. When ctx ends first, the cut is aborted: a verdict that arrives later is not believed, which
-// is safe, because everything that was frozen is then dirty relative to the older base.
+// Wait is for the owner. When ctx ends first, the cut is aborted and everything that was frozen is dirty again. A success
+// that is told later only moves the base on: the next cut holds all that has changed since, and more.
 func (c *cut) Wait(ctx context.Context) (err error) {
 	s := c.store
 	if s.cut != c {

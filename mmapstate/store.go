@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -25,12 +26,13 @@ type Store struct {
 	closeLoader               io.Closer // loader, if it came with a verdict
 	preload                   *preload  // nil if nothing is loaded in the background
 	hand                      clockHand
-	base                      meta.Base // the last committed checkpoint
-	wishes                    wishes    // what the next cut carries
-	wantWhole                 bool      // the next cut carries every page
-	cut                       *cut      // open, or nil
-	blank                     *cut      // the next one, nil before the second
-	err                       error     // closed or poisoned
+	base                      meta.Base                 // the last committed checkpoint
+	wishes                    wishes                    // what the next cut carries
+	wantWhole                 bool                      // the next cut carries every page
+	cut                       *cut                      // open, or nil
+	blank                     *cut                      // the next one, nil before the second
+	late                      atomic.Pointer[meta.Base] // what a cut that the owner gave up has become after all
+	err                       error                     // closed or poisoned
 	waited                    time.Duration
 	pageCount                 int64
 	residentPages             int64

@@ -568,3 +568,18 @@ func TestCommittedOnDisk(t *testing.T) {
 		t.Errorf("second file: %v, %v", got, err)
 	}
 }
+
+// TestSinkRefusesWhatJSONCannotSay: such a row is the same after every restart.
+func TestSinkRefusesWhatJSONCannotSay(t *testing.T) {
+	w, err := file.JSONLinesSink[string](outDir, file.OnFS(vfs.NewMem())).Open(t.Context(), task(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Write(t.Context(), []string{"not UTF-8: \xff"})
+	if err == nil {
+		_, err = w.Prepare(t.Context(), 1)
+	}
+	if !engine.IsPermanent(err) {
+		t.Errorf("a row that is no text: %v, want a permanent error", err)
+	}
+}

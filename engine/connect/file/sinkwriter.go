@@ -79,8 +79,13 @@ func (w *sinkWriter[T]) begin() error {
 
 // rowFault tells a value that JSON cannot say, which is the same next time, from a disk that cannot take it.
 func (w *sinkWriter[T]) rowFault(err error) error {
-	if meaning, ok := errors.AsType[*json.SemanticError](err); ok {
+	meaning, ok := errors.AsType[*json.SemanticError](err)
+	syntax, bad := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case ok:
 		return engine.Permanent(fmt.Errorf("output: %s: row cannot be written as JSON: %w", w.s.path(w.hidden), meaning))
+	case bad: // text that is not UTF-8
+		return engine.Permanent(fmt.Errorf("output: %s: row cannot be written as JSON: %w", w.s.path(w.hidden), syntax))
 	}
 	return w.s.fail("write", w.s.path(w.hidden), err)
 }
