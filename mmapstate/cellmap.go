@@ -1,6 +1,7 @@
 package mmapstate
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"reflect"
@@ -21,6 +22,9 @@ func NewCellMap[K comparable, V any](s *Store, name string, o ...StateOption) (C
 	keyer, err := NewKeyer[K](s.HashSeed(), s.KeyGroups())
 	if err != nil {
 		return none, fmt.Errorf("state %q: %w", name, err)
+	}
+	if opt, err := s.stateOptions(name, o); err != nil || opt.codec != nil {
+		return none, cmp.Or(err, fmt.Errorf("state %q: a cell is kept in place: it takes no codec", name))
 	}
 	t := reflect.TypeFor[V]()
 	print, err := FlatFingerprint(t)

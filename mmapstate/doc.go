@@ -1,8 +1,9 @@
 // Package mmapstate keeps keyed state in memory-mapped pages, and lets a checkpoint take only the cache lines that
 // changed.
 //
-//	Cells   Bytes   Index           the states: key → flat value, key → bytes, ordered (time, key)
-//	   \      |      /
+//	CellMap  ValueMap  ListMap  NestedMap        typed states, over the untyped ones:
+//	Cells    Bytes     Lists    Maps      Index  key → flat value, bytes, list, map; ordered (time, key)
+//	   \      |          |       /         /
 //	    Key.Group picks a shard     one goroutine owns a Store and all its shards
 //	            |
 //	  shard: pages 0..n-1           page 0: header; then roots, directories, buckets, slabs, runs, leaves
@@ -28,6 +29,7 @@
 //
 // Reading order: options.go, store.go, guard.go, freeze.go, carry.go, cut.go, residency.go, preload.go, evict.go; then page.go, shard.go, inspect.go; then
 // the states: key.go, keyer.go, table.go, bucket.go, split.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
-// tree.go, treewrite.go, index.go; last check.go, and invariants_on.go, which under -tags invariants
+// lists.go, maps.go, mapentry.go, tree.go, treewrite.go, index.go; the typed ones: codec.go, form.go, cellmap.go,
+// valuemap.go, listmap.go, nestedmap.go; time: ttl.go, expire.go, listttl.go, relayout.go; last check.go, checkof.go, and invariants_on.go, which under -tags invariants
 // finds a write that was not marked. testdata/mutate.go breaks the guard's rules one at a time and runs the tests.
 package mmapstate

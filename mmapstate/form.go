@@ -62,7 +62,7 @@ func (f *Form[V]) Fingerprint() string { return f.print }
 // start, so that a buffer can be reused.
 func (f *Form[V]) Bytes(buf []byte, v *V) ([]byte, error) {
 	if f.codec == nil {
-		return f.view(v), nil
+		return f.View(v), nil
 	}
 	b, err := f.codec.Append(buf[:0], v)
 	if err != nil {
@@ -71,8 +71,8 @@ func (f *Form[V]) Bytes(buf []byte, v *V) ([]byte, error) {
 	return b, nil
 }
 
-// view gives the bytes of a flat value.
-func (f *Form[V]) view(v *V) []byte { return bytesOf(unsafe.Pointer(v), f.size) }
+// View gives the bytes of a flat value. It lives as long as *v.
+func (f *Form[V]) View(v *V) []byte { return bytesOf(unsafe.Pointer(v), f.size) }
 
 // Value makes a value of its bytes. Those of a flat type must be as many as its size.
 func (f *Form[V]) Value(b []byte) (v V, err error) {

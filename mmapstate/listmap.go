@@ -30,7 +30,7 @@ func NewListMap[K comparable, V any](s *Store, name string, o ...StateOption) (L
 // Append adds an element at the end of a key's list. Errors are those of [ValueMap.Set].
 func (m ListMap[K, V]) Append(key K, v V) error {
 	if m.form.codec == nil {
-		return m.lists.Append(m.keyer.Key(&key), m.form.view(&v))
+		return m.lists.Append(m.keyer.Key(&key), m.form.View(&v))
 	}
 	return m.encode(key, v)
 }

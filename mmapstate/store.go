@@ -205,6 +205,7 @@ type Stats struct {
 	Entries  int64         // of all states
 	Bytes    int64         // Pages in bytes
 	Mapped   int64         // bytes of mapped regions
+	Free     int64         // pages that wait for reuse, of shards whose header is in memory
 	Expired  int64         // entries that Expire has removed
 	Waited   time.Duration // how long the owner waited because saved lines were at their limit
 
@@ -221,6 +222,9 @@ func (s *Store) Stats() Stats {
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]
+		if sh.pages > 0 && !sh.isAbsent(0) {
+			st.Free += int64(sh.page(0).extra())
+		}
 		for no := range sh.heads {
 			st.Entries += int64(sh.heads[no].entries)
 		}

@@ -138,6 +138,9 @@ func TestExpireIsBoundedAndComesRound(t *testing.T) {
 			t.Fatalf("call %d removed %d", calls, got)
 		}
 	}
+	if st := s.Stats(); st.Free != st.Pages-int64(len(s.shards)) {
+		t.Errorf("%d pages of %d are free", st.Free, st.Pages)
+	}
 	if total != n || s.Stats().Expired != n {
 		t.Errorf("%d removed, %d counted", total, s.Stats().Expired)
 	}
