@@ -11,10 +11,7 @@ import (
 	"github.com/pagetide/pagetide/engine"
 )
 
-type click struct {
-	User string
-	At   time.Time
-}
+type click struct{ User string }
 type total struct {
 	User string
 	N    int64

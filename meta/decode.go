@@ -70,7 +70,7 @@ func checkFrame(name string, b []byte) error {
 		return &DamageError{File: name, Offset: 12, What: fmt.Sprintf("metadata size: expected %d bytes, found %d", size, len(b))}
 	}
 	body := len(b) - 8
-	if want, got := binary.LittleEndian.Uint64(b[body:]), xxhash.Sum64(b[:body]); want != got {
+	if want, got := binary.LittleEndian.Uint64(b[body:]), xxhash.Sum64(b[:body]); want != got { // guard: hash-meta
 		return &DamageError{File: name, What: "metadata checksum", Want: want, Got: got, HasSum: true}
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v != Version {
