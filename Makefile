@@ -2,6 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 30s
+FUZZWORKERS ?= 1
 KILLS    ?= 20
 ROWS     ?= 200000
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -68,9 +69,11 @@ vet-peers: ## vet the benchmarks beside peers; minutes when their packages are n
 	cd benchmarks/peers && $(GO) vet ./...
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME
-	@for t in $$($(GO) test -list '^Fuzz' ./fuzz | grep ^Fuzz); do \
-		echo "== $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./fuzz || exit 1; done
+fuzz: ## run each fuzz target for FUZZTIME with FUZZWORKERS processes
+	@targets=$$($(GO) test -list '^Fuzz' ./fuzz) || { echo "$$targets"; exit 1; }; \
+	for t in $$(echo "$$targets" | grep ^Fuzz); do \
+		echo "== $$t"; $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x \
+			-parallel $(FUZZWORKERS) ./fuzz || exit 1; done
 
 .PHONY: ci
 ci: ## everything that a change must pass
