@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
-	"github.com/pagetide/pagetide/mmapstate"
 	"github.com/pagetide/pagetide/snapshotter"
 )
 
@@ -82,23 +80,11 @@ type round struct {
 	serves  []request
 }
 
-type openTxn struct {
-	node *node
-	txn  meta.Txn
-}
-
 type publication struct {
 	round *round
 	txns  []openTxn // named in the checkpoint
 	info  snapshotter.Info
 	err   error
-}
-
-type commitment struct {
-	of    *committer
-	done  []openTxn // visible now
-	again bool      // some failed, to be repeated
-	err   error     // ends the attempt
 }
 
 func newCoordinator(a *attempt) *coordinator {
@@ -366,210 +352,5 @@ func (c *coordinator) failed(r *round, err error) error {
 	return nil
 }
 
-// committer is the commits of one sink, or the removal of older checkpoints: one at a time, repeated while they fail.
-type committer struct {
-	node  *node // nil: removal
-	busy  bool
-	owed  bool          // another one is to follow
-	delay time.Duration // before the next one, after a failure
-}
-
-// commit has every sink make visible what the newest durable checkpoint names, and older checkpoints removed, all beside
-// the records of the next one. A sink that fails holds up no other.
-func (c *coordinator) commit(ctx context.Context) {
-	for _, m := range c.committers {
-		m.owed = true
-		c.commitNext(ctx, m)
-	}
-}
-
-func (c *coordinator) commitNext(ctx context.Context, m *committer) {
-	if m.busy || !m.owed {
-		return
-	}
-	m.busy, m.owed = true, false
-	c.committing++
-	if m.node == nil {
-		go func() { c.committed <- c.retire(ctx, m) }()
-		return
-	}
-	var txns []openTxn
-	for _, t := range c.durable {
-		if t.node == m.node {
-			txns = append(txns, t)
-		}
-	}
-	delay := m.delay
-	go func() { c.committed <- c.commitAll(ctx, m, txns, delay) }()
-}
-
-// step 8 of a checkpoint: the transactions of one sink become visible, in order.
-func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openTxn, delay time.Duration) commitment {
-	m := commitment{of: of}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		m.err = context.Cause(ctx)
-		return m
-	}
-	for _, t := range txns {
-		err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
-		switch {
-		case err == nil:
-			m.done = append(m.done, t)
-			continue
-		case ctx.Err() != nil:
-			m.err = context.Cause(ctx)
-		case IsPermanent(err) || broke(err):
-			m.err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
-		default:
-			m.again = true
-			c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
-		}
-		return m
-	}
-	return m
-}
-
-// retire is steps 9 and 10. What cannot be removed now is removed after a later checkpoint.
-func (c *coordinator) retire(ctx context.Context, of *committer) commitment {
-	if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
-		c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
-	}
-	return commitment{of: of}
-}
-
-// sinkCommitted forgets the transactions that are visible now.
-func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
-	c.committing--
-	m.of.busy = false
-	if m.err != nil {
-		return m.err
-	}
-	visible := map[string]bool{}
-	for _, t := range m.done {
-		visible[t.id()] = true
-	}
-	gone := func(t openTxn) bool { return visible[t.id()] }
-	c.open = slices.DeleteFunc(c.open, gone)
-	c.durable = slices.DeleteFunc(c.durable, gone)
-	if m.again {
-		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
-	} else {
-		m.of.delay = 0
-	}
-	c.commitNext(ctx, m.of)
-	return nil
-}
-
-// id tells transactions apart, also those of a sink that uses one handle again and again.
-func (t openTxn) id() string {
-	return fmt.Sprintf("%d %d %d %s", t.node.id, t.txn.Checkpoint, t.txn.Subtask, t.txn.Handle)
-}
-
 // over says that the last checkpoint is taken and its output is visible.
 func (c *coordinator) over() bool { return c.ending && c.committing == 0 }
-
-// abandon ends what is under way when the attempt ends. It returns when nothing of it is running, or when the shutdown
-// timeout is over.
-func (c *coordinator) abandon() {
-	timer := time.NewTimer(c.a.o.ShutdownTimeout)
-	defer timer.Stop()
-	if c.round != nil {
-		c.waiting = append(c.waiting, c.round.serves...)
-		c.giveUp(c.round, meta.ErrAborted)
-	}
-	for c.stuck == nil && (c.round != nil || c.committing > 0) {
-		select {
-		case p := <-c.published:
-			if c.round = nil; p.err == nil {
-				c.completed(p.round, p.info) // it made it: the next attempt starts from there
-			}
-		case m := <-c.committed:
-			c.committing--
-			m.of.busy = false
-		case <-timer.C:
-			c.stuck = c.leave()
-		}
-	}
-	c.answer(c.waiting, reply{err: meta.ErrAborted})
-}
-
-// leave names what does not return.
-func (c *coordinator) leave() error {
-	if c.round != nil {
-		return fmt.Errorf("%w within %s: checkpoint %d is still being written", errStorageStuck, c.a.o.ShutdownTimeout, c.round.id)
-	}
-	var names []string
-	for _, m := range c.committers {
-		switch {
-		case m.busy && m.node == nil:
-			return fmt.Errorf("%w within %s: older checkpoints are still being removed", errStorageStuck, c.a.o.ShutdownTimeout)
-		case m.busy:
-			names = append(names, "commit of "+m.node.label())
-		}
-	}
-	return fmt.Errorf("%w within %s: %s", ErrStuck, c.a.o.ShutdownTimeout, strings.Join(names, "; "))
-}
-
-// metadata is what the checkpoint says, but for what storage adds.
-func (c *coordinator) metadata(r *round) *meta.Metadata {
-	a := c.a
-	m := &meta.Metadata{
-		Name: a.job.name, Created: r.started.UnixNano(), Args: a.o.Args, Notes: map[string]string{},
-		HashName: mmapstate.HashName, HashSeed: a.hashSeed, KeyGroups: uint16(a.keyGroups),
-	}
-	for _, n := range a.job.nodes {
-		switch {
-		case n.stateful:
-			m.Operators = append(m.Operators, c.operator(r, n))
-		case n.source != nil:
-			m.Sources = append(m.Sources, meta.Source{UID: n.uid, Splits: splitsOf(r, n)})
-		case n.sink != nil:
-			s := meta.Sink{UID: n.uid}
-			for _, t := range c.open {
-				if t.node == n {
-					s.Txns = append(s.Txns, t.txn)
-				}
-			}
-			m.Sinks = append(m.Sinks, s)
-		}
-		if n.needsUID() {
-			m.Notes[countsNote(n.uid)] = countsOf(r, n).String()
-		}
-	}
-	return m
-}
-
-func (c *coordinator) operator(r *round, n *node) meta.Operator {
-	o := meta.Operator{
-		No: n.no, UID: n.uid, Kind: n.kind, Fingerprint: n.fingerprint,
-		Parallelism: uint16(c.a.parallelism), Watermark: int64(MaxTime),
-	}
-	for _, k := range r.acks {
-		if w, ok := k.watermarks[n]; ok {
-			o.Watermark = min(o.Watermark, int64(w))
-		}
-	}
-	return o
-}
-
-func splitsOf(r *round, n *node) (all []meta.Split) {
-	for _, k := range r.acks {
-		all = append(all, k.splits[n]...)
-	}
-	return all
-}
-
-func countsOf(r *round, n *node) (sum counts) {
-	for _, k := range r.acks {
-		for _, nc := range k.counts {
-			if nc.node == n {
-				sum = sum.plus(nc.counts)
-			}
-		}
-	}
-	return sum
-}

@@ -30,7 +30,8 @@
 // # Reading order
 //
 // job.go, stream.go, process.go, window.go: the surface. plan.go, task.go, inbox.go, exchange.go, sourcetask.go: how
-// records move. coordinator.go, attempt.go, running.go: checkpoints, executions, restarts.
+// records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
+// restarts.
 //
 // # Invariants
 //

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pagetide/pagetide/meta"
+)
+
+type openTxn struct {
+	node *node
+	txn  meta.Txn
+}
+
+type commitment struct {
+	of    *committer
+	done  []openTxn // visible now
+	again bool      // some failed, to be repeated
+	err   error     // ends the attempt
+}
+
+// committer is the commits of one sink, or the removal of older checkpoints: one at a time, repeated while they fail.
+type committer struct {
+	node  *node // nil: removal
+	busy  bool
+	owed  bool          // another one is to follow
+	delay time.Duration // before the next one, after a failure
+}
+
+// commit has every sink make visible what the newest durable checkpoint names, and older checkpoints removed, all beside
+// the records of the next one. A sink that fails holds up no other.
+func (c *coordinator) commit(ctx context.Context) {
+	for _, m := range c.committers {
+		m.owed = true
+		c.commitNext(ctx, m)
+	}
+}
+
+func (c *coordinator) commitNext(ctx context.Context, m *committer) {
+	if m.busy || !m.owed {
+		return
+	}
+	m.busy, m.owed = true, false
+	c.committing++
+	if m.node == nil {
+		go func() { c.committed <- c.retire(ctx, m) }()
+		return
+	}
+	var txns []openTxn
+	for _, t := range c.durable {
+		if t.node == m.node {
+			txns = append(txns, t)
+		}
+	}
+	delay := m.delay
+	go func() { c.committed <- c.commitAll(ctx, m, txns, delay) }()
+}
+
+// step 8 of a checkpoint: the transactions of one sink become visible, in order.
+func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openTxn, delay time.Duration) commitment {
+	m := commitment{of: of}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		m.err = context.Cause(ctx)
+		return m
+	}
+	for _, t := range txns {
+		err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
+		switch {
+		case err == nil:
+			m.done = append(m.done, t)
+			continue
+		case ctx.Err() != nil:
+			m.err = context.Cause(ctx)
+		case IsPermanent(err) || broke(err):
+			m.err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
+		default:
+			m.again = true
+			c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
+		}
+		return m
+	}
+	return m
+}
+
+// retire is steps 9 and 10. What cannot be removed now is removed after a later checkpoint.
+func (c *coordinator) retire(ctx context.Context, of *committer) commitment {
+	if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
+		c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
+	}
+	return commitment{of: of}
+}
+
+// sinkCommitted forgets the transactions that are visible now.
+func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
+	c.committing--
+	m.of.busy = false
+	if m.err != nil {
+		return m.err
+	}
+	visible := map[string]bool{}
+	for _, t := range m.done {
+		visible[t.id()] = true
+	}
+	gone := func(t openTxn) bool { return visible[t.id()] }
+	c.open = slices.DeleteFunc(c.open, gone)
+	c.durable = slices.DeleteFunc(c.durable, gone)
+	if m.again {
+		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
+	} else {
+		m.of.delay = 0
+	}
+	c.commitNext(ctx, m.of)
+	return nil
+}
+
+// id tells transactions apart, also those of a sink that uses one handle again and again.
+func (t openTxn) id() string {
+	return fmt.Sprintf("%d %d %d %s", t.node.id, t.txn.Checkpoint, t.txn.Subtask, t.txn.Handle)
+}
