@@ -57,7 +57,9 @@ func Window[K comparable, T any](in Keyed[K, T], a Assigner) Windowed[K, T] {
 	return Windowed[K, T]{in: in, assign: a, node: n, late: n.output(lateName, in.from.timed)}
 }
 
-// Late is the stream of records that came after their window was closed. They are counted in any case.
+// Late is the stream of records that came after their window was closed. They are counted in any case. Time moves on after
+// each batch that a source reads, so a record that breaks its source's promise may still be in time beside the one that
+// is ahead of it: what is late is certain only for records that keep the promise, which never are.
 func (w Windowed[K, T]) Late() Stream[T] {
 	w.late.used = true
 	return Stream[T]{w.late}
