@@ -28,7 +28,7 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 	n.keyed, n.stateful = true, true
 	out := n.output("", in.from.timed)
 	checkKey[K](n)
-	check := &Setup{node: n, key: reflect.TypeFor[K](), out: reflect.TypeFor[O]()}
+	check := &Setup{node: n, key: reflect.TypeFor[K](), out: reflect.TypeFor[O](), timed: in.from.timed}
 	newP(check)
 	n.fingerprint = check.fingerprint()
 	n.exchange = in.exchange(n)
@@ -77,6 +77,9 @@ func (p *processTask[K, In, O, P]) hint(r *keyed[K, In]) {
 func (p *processTask[K, In, O, P]) advance(w Time) {
 	p.drain()
 	p.watermark = max(p.watermark, w)
+	if p.mortal {
+		p.tellTime()
+	}
 	for {
 		t := p.earliest(w)
 		if t == nil {

@@ -18,6 +18,8 @@ type Setup struct {
 	key  reflect.Type
 	out  reflect.Type
 
+	timed bool // the stream has event time
+
 	names  map[string]bool
 	timers []string
 	opens  []func(context.Context) error
@@ -104,12 +106,14 @@ type keyedOp struct {
 	sink      uint64             // keeps the reads of hints alive
 	buf       []byte             // an encoded value
 	scratch   []byte             // a key with a number
+	mortal    bool               // some state has a TTL
 }
 
 // newKeyedOp opens the operator's share of state in a subtask.
 func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op := &keyedOp{node: n, st: st, shape: shape, store: st.a.openStore(n, st.index), stats: st.statsOf(n)}
 	op.watermark = st.a.restored.watermark(n.uid)
+	op.tellTime() // states begin where time stood
 	op.ctx.op, op.drain = op, func() {}
 	op.hints = make([]mmapstate.Key, 0, workBatch)
 	st.keyed = append(st.keyed, op)

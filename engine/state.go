@@ -1,223 +1,127 @@
 package engine
 
 import (
-	"iter"
-	"reflect"
-	"unsafe"
+	"time"
 
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
-// Cell is one flat value per key, kept in a page and updated in place. T must be free of pointers: integers, floats,
-// bools, arrays and structs of those; at most 512 bytes. Anything else is a mistake that names the field.
-type Cell[T any] struct {
-	op    *keyedOp
-	cells *mmapstate.Cells
-}
+// StateOption refines the declaration of a state: a [TTL], or [Encoded].
+type StateOption = mmapstate.StateOption
 
-// NewCell declares a cell.
-func NewCell[T any](s *Setup, name string) Cell[T] {
-	s.declare("state", name)
-	print, err := mmapstate.FlatFingerprint(reflect.TypeFor[T]())
-	if err != nil && s.checking() {
-		s.mistake("cell %q: %v", name, err)
+// TTL lets each value of a state live for a while after it was written last; elements of a list and entries of a map
+// live and end one by one. What has lived its time is never returned and counts as absent. It lives in event time, on the
+// watermark: in a stream without event time, where that would be for ever, it is a mistake. The end of bounded input is
+// no time: it expires nothing.
+//
+// Between two runs a TTL may come, go and change: see [mmapstate.TTL].
+func TTL(after time.Duration, o ...TTLOption) StateOption {
+	t := mmapstate.TTL{After: after, Clock: mmapstate.EventTime}
+	if after == 0 {
+		t.After = -1 // a mistake, not no TTL
 	}
-	if s.checking() {
-		return Cell[T]{}
-	}
-	c := must(s.op.store.Cells(name, s.op.shape, int(unsafe.Sizeof(*new(T))), print))
-	s.op.hinted = append(s.op.hinted, c)
-	return Cell[T]{s.op, c}
-}
-
-// Ref is the value of the key in hand, made of zeros if there is none. The pointer leads into the page: it is valid
-// until the callback returns or the cell is cleared, whatever other state the callback touches.
-func (c Cell[T]) Ref(ctx *Context) *T { return (*T)(c.cells.Ref(ctx.of(c.op))) }
-
-// Get returns a copy of the value, and whether there is one.
-func (c Cell[T]) Get(ctx *Context) (v T, ok bool) {
-	if p := c.cells.Peek(ctx.of(c.op)); p != nil {
-		return *(*T)(p), true
-	}
-	return v, false
-}
-
-// Set replaces the value.
-func (c Cell[T]) Set(ctx *Context, v T) { *c.Ref(ctx) = v }
-
-// Clear removes the value.
-func (c Cell[T]) Clear(ctx *Context) { c.cells.Delete(ctx.of(c.op)) }
-
-// ValueState is one value of any type per key. Flat types are kept as they are, others go through CBOR, so that fields
-// may be added and removed over time.
-type ValueState[T any] struct {
-	cell  Cell[T] // if flat
-	op    *keyedOp
-	bytes *mmapstate.Bytes // if not
-}
-
-// NewValueState declares a value.
-func NewValueState[T any](s *Setup, name string) ValueState[T] {
-	if isFlat[T]() {
-		return ValueState[T]{cell: NewCell[T](s, name)}
-	}
-	s.declare("state", name)
-	if s.checking() {
-		if err := encodable[T](); err != nil {
-			s.mistake("value state %q: %v", name, err)
+	for _, opt := range o {
+		switch opt {
+		case ProcessingTime:
+			t.Clock = mmapstate.ProcessingTime
+		case RenewOnRead:
+			t.Renew = mmapstate.OnReadAndWrite
 		}
-		return ValueState[T]{}
 	}
-	return ValueState[T]{op: s.op, bytes: must(s.op.store.Bytes(name, s.op.shape, codecFingerprint[T]()))}
+	return t
 }
 
-// Get returns the value, and whether there is one.
-func (v ValueState[T]) Get(ctx *Context) (value T, ok bool) {
-	if v.bytes == nil {
-		return v.cell.Get(ctx)
-	}
-	op := v.op
-	if op.buf, ok = v.bytes.Get(ctx.of(op), op.buf[:0]); ok {
-		decode(op, op.buf, &value)
-	}
-	return value, ok
-}
+// TTLOption is how a [TTL] differs from the usual.
+type TTLOption uint8
 
-// Set replaces the value.
-func (v ValueState[T]) Set(ctx *Context, value T) {
-	if v.bytes == nil {
-		v.cell.Set(ctx, value)
-		return
-	}
-	put(v.op, v.bytes, ctx.of(v.op), encode(v.op, &value))
-}
+// The options of a [TTL].
+const (
+	ProcessingTime TTLOption = 1 // count on the machine's clock
+	RenewOnRead    TTLOption = 2 // begin anew with each read, too
+)
 
-// Clear removes the value.
-func (v ValueState[T]) Clear(ctx *Context) {
-	if v.bytes == nil {
-		v.cell.Clear(ctx)
-		return
-	}
-	v.bytes.Delete(ctx.of(v.op))
-}
+// Codec turns values into bytes and back: see [mmapstate.Codec].
+type Codec[T any] = mmapstate.Codec[T]
 
-// ListState is a list of values per key. Append reads nothing; DropFirst forgets from the front.
-type ListState[T any] struct {
-	op    *keyedOp
-	spans *mmapstate.Cells // key to listSpan
-	cells *mmapstate.Cells // (key, number) to a flat element
-	bytes *mmapstate.Bytes // or to an encoded one
-}
+// Encoded has the values of a state go through a codec, also flat ones; without it, those that are not flat go through
+// CBOR.
+func Encoded[T any](c Codec[T]) StateOption { return mmapstate.Encoded(c) }
 
-// listSpan says which elements a list has: those numbered First <= n < Next.
-type listSpan struct{ First, Next uint64 }
-
-// NewListState declares a list.
-func NewListState[T any](s *Setup, name string) ListState[T] {
+// declareState takes the names of a state, and reports options that cannot be.
+func (s *Setup) declareState(what, name string, o []StateOption, parts ...string) {
 	s.declare("state", name)
-	s.declare("state", name+".items")
-	if s.checking() {
-		if err := encodable[T](); err != nil {
-			s.mistake("list state %q: %v", name, err)
+	for _, p := range parts {
+		s.declare("state", name+p)
+	}
+	for _, opt := range o {
+		t, ok := opt.(mmapstate.TTL)
+		if !ok {
+			continue
 		}
-		return ListState[T]{}
-	}
-	span := must(mmapstate.FlatFingerprint(reflect.TypeFor[listSpan]()))
-	l := ListState[T]{op: s.op}
-	l.spans = must(s.op.store.Cells(name, s.op.shape, int(unsafe.Sizeof(listSpan{})), span))
-	shape := s.op.shape.With()
-	if isFlat[T]() {
-		print := must(mmapstate.FlatFingerprint(reflect.TypeFor[T]()))
-		l.cells = must(s.op.store.Cells(name+".items", shape, int(unsafe.Sizeof(*new(T))), print))
-	} else {
-		l.bytes = must(s.op.store.Bytes(name+".items", shape, codecFingerprint[T]()))
-	}
-	return l
-}
-
-// Append adds an element at the end.
-func (l ListState[T]) Append(ctx *Context, v T) {
-	k := ctx.of(l.op)
-	span := (*listSpan)(l.spans.Ref(k))
-	at := k.With(span.Next, &l.op.scratch)
-	span.Next++
-	if l.bytes == nil {
-		*(*T)(l.cells.Ref(at)) = v
-		return
-	}
-	put(l.op, l.bytes, at, encode(l.op, &v))
-}
-
-// All goes through the elements, oldest first. The list must not be changed meanwhile.
-func (l ListState[T]) All(ctx *Context) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		k := ctx.of(l.op)
-		span := l.span(k)
-		for n := span.First; n < span.Next; n++ {
-			if !yield(l.at(k, n)) {
-				return
-			}
+		switch {
+		case !s.checking():
+			s.op.mortal = true
+		case t.After <= 0:
+			s.mistake("%s %q: its TTL is not positive", what, name)
+		case t.Clock == mmapstate.EventTime && !s.timed:
+			s.mistake("%s %q: its TTL is in event time, which the stream does not have: use engine.ProcessingTime", what, name)
 		}
 	}
 }
 
-func (l ListState[T]) at(k mmapstate.Key, n uint64) (v T) {
-	at := k.With(n, &l.op.scratch)
-	if l.bytes == nil {
-		return *(*T)(l.cells.Peek(at))
+// formFor is how values of T are kept; a type that cannot be is a mistake.
+func formFor[T any](s *Setup, what, name string, o []StateOption) *mmapstate.Form[T] {
+	f, err := mmapstate.NewForm[T](o...)
+	if err == nil {
+		return f
 	}
-	l.op.buf, _ = l.bytes.Get(at, l.op.buf[:0])
-	decode(l.op, l.op.buf, &v)
+	if !s.checking() {
+		panic(declarationError{err})
+	}
+	s.mistake("%s %q: %v", what, name, err)
+	return nil
+}
+
+// encode makes the bytes of a value that is not flat; a value that cannot be encoded is the user's error.
+func encode[T any](op *keyedOp, f *mmapstate.Form[T], v *T) []byte {
+	b, err := f.Bytes(op.buf, v)
+	if err != nil {
+		op.fail(err)
+	}
+	op.buf = b
+	return b
+}
+
+func decode[T any](op *keyedOp, f *mmapstate.Form[T], b []byte) T {
+	v, err := f.Value(b)
+	if err != nil {
+		op.fail(err)
+	}
 	return v
 }
 
-// Len is the number of elements.
-func (l ListState[T]) Len(ctx *Context) int {
-	span := l.span(ctx.of(l.op))
-	return int(span.Next - span.First)
-}
-
-func (l ListState[T]) span(k mmapstate.Key) listSpan {
-	if p := l.spans.Peek(k); p != nil {
-		return *(*listSpan)(p)
-	}
-	return listSpan{}
-}
-
-// DropFirst removes the n oldest elements, or all if there are fewer.
-func (l ListState[T]) DropFirst(ctx *Context, n int) {
-	k := ctx.of(l.op)
-	span := l.span(k)
-	if n <= 0 || span.First == span.Next {
-		return
-	}
-	end := min(span.First+uint64(n), span.Next)
-	for i := span.First; i < end; i++ {
-		at := k.With(i, &l.op.scratch)
-		if l.bytes == nil {
-			l.cells.Delete(at)
-		} else {
-			l.bytes.Delete(at)
-		}
-	}
-	if end == span.Next {
-		l.spans.Delete(k)
-		return
-	}
-	(*listSpan)(l.spans.Ref(k)).First = end
-}
-
-// Clear removes all elements.
-func (l ListState[T]) Clear(ctx *Context) { l.DropFirst(ctx, l.Len(ctx)) }
-
-func isFlat[T any]() bool {
-	_, err := mmapstate.FlatFingerprint(reflect.TypeFor[T]())
-	return err == nil
-}
-
-// put stores an encoded value; one that is too long is the user's error.
-func put(op *keyedOp, b *mmapstate.Bytes, k mmapstate.Key, value []byte) {
-	if err := b.Put(k, value); err != nil {
+// stored ends the attempt if a value was refused: it is too long, which is the user's error.
+func (op *keyedOp) stored(err error) {
+	if err != nil {
 		op.fail(err)
+	}
+}
+
+// tellTime tells the store the time, for states with a TTL. The last watermark is no time.
+func (op *keyedOp) tellTime() {
+	event := op.watermark
+	if event == MaxTime {
+		event = MinTime
+	}
+	op.store.SetTime(int64(event), time.Now().UnixNano())
+}
+
+// expireBudget is how many entries a task looks at for expiry between two batches.
+const expireBudget = 32
+
+func (op *keyedOp) expire() {
+	if op.mortal {
+		op.tellTime()
+		op.store.Expire(expireBudget)
 	}
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -63,6 +64,8 @@ type states struct {
 	when  engine.ValueState[time.Time]
 	items engine.ListState[flatItem]
 	texts engine.ListState[rich]
+	byN   engine.MapState[int64, rich]
+	flats engine.CellMap[string, flatItem]
 }
 
 type model struct {
@@ -72,6 +75,8 @@ type model struct {
 	when  *time.Time
 	items []flatItem
 	texts []rich
+	byN   map[int64]rich
+	flats map[string]flatItem
 }
 
 func (m *model) do(o op) {
@@ -97,7 +102,17 @@ func (m *model) do(o op) {
 		n := min(int(o.N%4), len(m.items))
 		m.items, m.texts = m.items[n:], m.texts[n:]
 	case 7:
-		m.items, m.texts = nil, nil
+		m.items, m.texts, m.byN, m.flats = nil, nil, nil, nil
+	case 8:
+		if m.byN == nil {
+			m.byN, m.flats = map[int64]rich{}, map[string]flatItem{}
+		}
+		f := m.flats[fmt.Sprint(o.N%9)]
+		f.N += o.N
+		m.byN[o.N%9], m.flats[fmt.Sprint(o.N%9)] = richOf(o.N), f
+	case 9:
+		delete(m.byN, o.N%9)
+		delete(m.flats, fmt.Sprint(o.N%9))
 	}
 }
 
@@ -115,7 +130,12 @@ func (m *model) String() string {
 	if m.when != nil {
 		s += fmt.Sprint(" when ", m.when.UnixNano())
 	}
-	return fmt.Sprint(s, " items ", m.items, " texts ", m.texts, " ", len(m.items), len(m.texts))
+	for n := range int64(9) {
+		if r, ok := m.byN[n]; ok {
+			s += fmt.Sprint(" ", n, ": ", r, m.flats[fmt.Sprint(n)])
+		}
+	}
+	return fmt.Sprint(s, " items ", m.items, " texts ", m.texts, " ", len(m.items), len(m.texts), len(m.byN), len(m.flats))
 }
 
 func newStates(s *engine.Setup) *states {
@@ -126,6 +146,8 @@ func newStates(s *engine.Setup) *states {
 		when:  engine.NewValueState[time.Time](s, "when"),
 		items: engine.NewListState[flatItem](s, "items"),
 		texts: engine.NewListState[rich](s, "texts"),
+		byN:   engine.NewMapState[int64, rich](s, "byN"),
+		flats: engine.NewCellMap[string, flatItem](s, "flats"),
 	}
 }
 
@@ -155,6 +177,15 @@ func (s *states) OnRecord(ctx *engine.Context, key string, o op, out engine.Out[
 	case 7:
 		s.items.Clear(ctx)
 		s.texts.Clear(ctx)
+		s.byN.Clear(ctx)
+		s.flats.Clear(ctx)
+	case 8:
+		s.byN.Put(ctx, o.N%9, richOf(o.N))
+		s.flats.Ref(ctx, fmt.Sprint(o.N%9)).N += o.N
+	case 9:
+		if s.byN.Delete(ctx, o.N%9) != s.flats.Delete(ctx, fmt.Sprint(o.N%9)) {
+			return engine.Permanent(errors.New("two maps of the same fields differ"))
+		}
 	}
 	var m model
 	if v, ok := s.cell.Get(ctx); ok {
@@ -171,7 +202,13 @@ func (s *states) OnRecord(ctx *engine.Context, key string, o op, out engine.Out[
 	}
 	m.items = slices.AppendSeq([]flatItem{}, s.items.All(ctx))
 	m.texts = slices.AppendSeq([]rich{}, s.texts.All(ctx))
-	if len(m.items) != s.items.Len(ctx) || len(m.texts) != s.texts.Len(ctx) {
+	m.byN, m.flats = maps.Collect(s.byN.All(ctx)), maps.Collect(s.flats.All(ctx))
+	for n, r := range m.byN {
+		if got, ok := s.byN.Get(ctx, n); !ok || got.String() != r.String() {
+			return engine.Permanent(errors.New("All and Get of a map differ"))
+		}
+	}
+	if s.byN.Len(ctx) != len(m.byN) || s.flats.Len(ctx) != len(m.flats) || len(m.items) != s.items.Len(ctx) || len(m.texts) != s.texts.Len(ctx) {
 		return engine.Permanent(errors.New("Len is not the number of elements"))
 	}
 	out.Emit(key + m.String())
@@ -188,7 +225,7 @@ func TestStatesAgainstAModel(t *testing.T) {
 			models := map[string]*model{}
 			var want []string
 			for i := range ops {
-				o := op{Key: fmt.Sprint("k", rnd.IntN(20)), Do: rnd.IntN(8), N: rnd.Int64N(1000), Fail: rnd.IntN(800) == 0}
+				o := op{Key: fmt.Sprint("k", rnd.IntN(20)), Do: rnd.IntN(10), N: rnd.Int64N(1000), Fail: rnd.IntN(800) == 0}
 				if o.Do == 7 && rnd.IntN(4) > 0 {
 					o.Do = 5
 				}

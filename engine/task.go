@@ -164,6 +164,9 @@ func (st *subtask) endBatch() error {
 	for _, s := range st.senders {
 		s.flush()
 	}
+	for _, op := range st.keyed {
+		op.expire()
+	}
 	st.gather(gatherBudget)
 	return nil
 }
