@@ -104,6 +104,7 @@ func (a *attempt) prepare() error {
 	if err := a.recoverSinks(); err != nil {
 		return err
 	}
+	a.reportRewrites()
 	return a.release()
 }
 
@@ -126,6 +127,18 @@ func (a *attempt) extraStates() error {
 		}
 	}
 	return errors.Join(found...)
+}
+
+// reportRewrites says what the new types of states have cost.
+func (a *attempt) reportRewrites() {
+	for _, st := range a.subtasks {
+		for _, op := range st.keyed {
+			for _, r := range op.store.Rewrites() {
+				a.o.Logger.Info("state was rewritten for its new type", "job", a.job.name, "operator", op.node.uid, "subtask", st.index,
+					"state", r.State, "from", r.From, "to", r.To, "entries", r.Entries, "took", r.Took)
+			}
+		}
+	}
 }
 
 // release lets go of the checkpoint's files: all state is in memory and verified.

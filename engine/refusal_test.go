@@ -18,7 +18,7 @@ import (
 )
 
 type oldCell struct{ N int64 }
-type newCell struct{ N, Max int64 }
+type newCell struct{ Max, N int64 }
 
 // variant is a job that differs from the plain one, which is its zero value, in one thing.
 type variant struct {

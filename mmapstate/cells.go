@@ -15,8 +15,10 @@ type Cells struct {
 }
 
 // Cells declares a state of flat values of the given size. The fingerprint tells the value's type; see
-// [FlatFingerprint]. Errors wrap meta.ErrIncompatible when the checkpoint has the name with another kind or type. A
-// checkpoint that had the state without a [TTL], or on another clock, is rewritten entry by entry.
+// [FlatFingerprint]. Errors wrap meta.ErrIncompatible when the checkpoint has the name with another kind or type. The
+// state is rewritten entry by entry, which [Store.Rewrites] tells, if the checkpoint has it without a [TTL] or on another
+// clock, or with a type that the program's has grown out of: fields were added at the end, became wider, or have another
+// name and the tag `pagetide:"was=Old"`.
 func (s *Store) Cells(name string, key KeyShape, size int, typeFingerprint string, o ...StateOption) (*Cells, error) {
 	if size < 0 || size > maxInline {
 		return nil, errInline(name, size)
@@ -51,16 +53,20 @@ func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, siz
 	if key.Fixed < 0 || key.Fixed > maxInline {
 		return nil, fmt.Errorf("state %q: keys of %d bytes do not fit in place, at most %d do", name, key.Fixed, maxInline)
 	}
-	was := s.changeTTL(name, typeFingerprint, ttl)
-	no, err := s.declare(kind, name, key, ttl.mark()+typeFingerprint)
+	want := meta.State{Kind: kind, Name: name, Key: key.Fingerprint, Type: ttl.mark() + canonical(typeFingerprint)}
+	was, err := s.change(want, typeFingerprint, size)
+	if err != nil {
+		return nil, err
+	}
+	no, err := s.declare(kind, name, key, want.Type)
 	if err != nil {
 		return nil, err
 	}
 	t := newTable(s, no, key, size, kind == meta.KindBytes, s.lifetime(ttl))
 	if was != nil {
-		old := newTable(s, no, key, size, kind == meta.KindBytes, s.lifetime(*was))
-		if err := t.relayout(old); err != nil {
-			return nil, fmt.Errorf("state %q: change its TTL: %w", name, err)
+		old := newTable(s, no, key, was.size, kind == meta.KindBytes, s.lifetime(was.ttl))
+		if err := t.relayout(old, was); err != nil {
+			return nil, fmt.Errorf("state %q: rewrite it: %w", name, err)
 		}
 	}
 	s.tables[no] = t

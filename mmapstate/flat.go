@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode"
 )
 
 // FlatFingerprint describes the memory image of a flat type, one without pointers and of fixed size: byte order, and of
-// each field its name, kind, offset and size. Types with equal fingerprints read each other's pages. The error names
-// the field that is not flat.
+// each field its name, kind, offset and size. Types with equal fingerprints read each other's pages. A field that has
+// another name than in older checkpoints says so in its tag, `pagetide:"was=Old"`. The error names the field that is not
+// flat.
 func FlatFingerprint(t reflect.Type) (string, error) {
 	if t.Size() > maxInline {
 		return "", fmt.Errorf("%s takes %d bytes, a value in place at most %d: use a codec state for larger values", t, t.Size(), maxInline)
 	}
 	var b strings.Builder
-	b.WriteString("le:")
+	b.WriteString(littleEndian)
 	if err := flatType(&b, t, t.String()); err != nil {
 		return "", err
 	}
@@ -46,13 +48,30 @@ func flatStruct(b *strings.Builder, t reflect.Type, path string) error {
 	fmt.Fprintf(b, "{%d", t.Size())
 	for i := range t.NumField() {
 		f := t.Field(i)
-		fmt.Fprintf(b, ";%s@%d+%d:", f.Name, f.Offset, f.Type.Size())
+		was, err := alias(f)
+		if err != nil {
+			return fmt.Errorf("%s.%s: %w", path, f.Name, err)
+		}
+		fmt.Fprintf(b, ";%s%s@%d+%d:", f.Name, was, f.Offset, f.Type.Size())
 		if err := flatType(b, f.Type, path+"."+f.Name); err != nil {
 			return err
 		}
 	}
 	b.WriteByte('}')
 	return nil
+}
+
+// alias gives the older name of a field for its fingerprint, if it has one.
+func alias(f reflect.StructField) (string, error) {
+	tag, ok := f.Tag.Lookup("pagetide")
+	if !ok {
+		return "", nil
+	}
+	old, ok := strings.CutPrefix(tag, "was=")
+	if !ok || old == "" || strings.ContainsFunc(old, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		return "", fmt.Errorf("tag `pagetide:%q`: want `pagetide:\"was=Name\"`", tag)
+	}
+	return "=" + old, nil
 }
 
 // flatKey admits a type as a fixed-size key: flat, and equal exactly when its bytes are. It returns the type's
@@ -64,7 +83,8 @@ func flatKey(t reflect.Type) (string, error) {
 	if err := comparesByBytes(t, t.String()); err != nil {
 		return "", fmt.Errorf("key: %w", err)
 	}
-	return FlatFingerprint(t)
+	print, err := FlatFingerprint(t)
+	return canonical(print), err // keys do not change, so they have no older names
 }
 
 func comparesByBytes(t reflect.Type, path string) error {

@@ -82,7 +82,7 @@ func (s *Store) declare(kind meta.StateKind, name string, key KeyShape, valueTyp
 
 func describeState(st meta.State) string {
 	if st.Type == "" {
-		return fmt.Sprintf("%s of key %s", st.Kind, st.Key)
+		return fmt.Sprintf("%s of key %s", st.Kind, readable(st.Key))
 	}
-	return fmt.Sprintf("%s of key %s and value %s", st.Kind, st.Key, st.Type)
+	return fmt.Sprintf("%s of key %s and value %s", st.Kind, readable(st.Key), readable(st.Type))
 }

@@ -38,6 +38,7 @@ type Store struct {
 	residentPages             int64
 	needsCheckpoint           bool
 	loads, evictions, atLimit int64
+	rewrites                  []Rewrite
 	loadWords                 []uint64
 	scratch                   []page // one, for rebuilding buckets
 

@@ -5,8 +5,6 @@ import (
 	"math"
 	"strings"
 	"time"
-
-	"github.com/pagetide/pagetide/meta"
 )
 
 // TTL is a [StateOption]: each entry of the state lives for a while after it was written last. An entry that has lived
@@ -79,22 +77,6 @@ func cutMark(print string) (TTL, string) {
 		}
 	}
 	return TTL{}, print
-}
-
-// changeTTL prepares the declaration of a state that the checkpoint has on another clock or without one: the state
-// takes the new mark, and the old TTL is returned. In all other cases it is nil.
-func (s *Store) changeTTL(name, print string, now TTL) *TTL {
-	no := s.stateNo(name)
-	if no < 0 || s.declared[no] {
-		return nil
-	}
-	old, rest := cutMark(s.states[no].Type)
-	if rest != print || old.mark() == now.mark() {
-		return nil
-	}
-	s.states = append([]meta.State(nil), s.states...) // an open cut has the old ones
-	s.states[no].Type = now.mark() + print
-	return &old
 }
 
 // noTime is what a clock says before it was set, and the time of an entry that was written then.
