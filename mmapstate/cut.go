@@ -133,7 +133,7 @@ func (c *cut) Done(v meta.Verdict) {
 		c.store.late.Store(&v.Base)
 	}
 	c.mu.Unlock()
-	if !believed {
+	if !believed { // rule: late-loader-is-closed
 		discardLoader(v.Loader)
 	}
 	c.over.Store(true)

@@ -150,7 +150,7 @@ func (sh *shard) clean(p uint32) bool {
 	if sh.store.cut == nil || sh.frozen[p] == 0 { // rule: in-flight-stays
 		return true
 	}
-	return sh.isCarried(p) && sh.isGathered(p) // frozen without having been written, and saved
+	return sh.isCarried(p) // frozen without having been written: gathering can read it from the checkpoint too
 }
 
 // carryAbsent saves what is frozen of an absent group without making it resident: carrying a state that is larger than

@@ -20,7 +20,7 @@ func (s *Store) Freeze() (meta.Cut, error) {
 	if s.cut != nil {
 		_ = s.cut.Wait(context.Background()) // an abort is the writer's to report; what was frozen is dirty again
 	}
-	if l := s.preload; l != nil && l.failed.Load() {
+	if l := s.preload; l != nil && l.failed.Load() { // rule: freeze-tells-a-failure
 		s.poison(l.err)
 	}
 	if s.err != nil {
@@ -138,7 +138,7 @@ func (s *Store) takeIn(c *cut, v meta.Verdict) {
 		return
 	}
 	s.wantWhole = s.wantWhole || v.Whole // a wish outlives the cut that failed to grant it
-	s.wish(v)
+	s.wish(v)                            // rule: wish-outlives-abort
 	for i := range s.shards {
 		s.shards[i].thaw()
 	}

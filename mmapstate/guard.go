@@ -97,7 +97,7 @@ func (sh *shard) freezeAll() {
 
 // carry freezes lines beyond those that were written.
 func (sh *shard) carry(p uint32, lines meta.LineMask) {
-	if sh.frozen[p] == 0 {
+	if sh.frozen[p] == 0 { // rule: carried-was-not-written
 		sh.carried[p>>6] |= 1 << (p & 63)
 	}
 	sh.frozen[p] |= lines

@@ -234,7 +234,9 @@ func (m *guardSim) abort() error {
 		return nil
 	}
 	boom := errors.New("disk on fire")
-	m.s.cut.Done(meta.Verdict{Err: boom})
+	v := meta.Verdict{Err: boom, Pages: m.stretches(), Lines: m.lines()}
+	m.wish.Pages, m.wish.Lines = append(m.wish.Pages, v.Pages...), append(m.wish.Lines, v.Lines...)
+	m.s.cut.Done(v)
 	if m.r.IntN(2) == 0 {
 		m.write() // before the owner knows
 	}

@@ -174,11 +174,11 @@ func (l *preload) take(i int, g uint32) ([]byte, error) {
 	for {
 		switch w.Load() {
 		case groupAbsent:
-			if w.CompareAndSwap(groupAbsent, groupTaken) {
+			if w.CompareAndSwap(groupAbsent, groupTaken) { // rule: owner-claims
 				return nil, nil
 			}
 		case groupClaimed:
-			<-l.news
+			<-l.news // rule: claimed-is-waited-for
 		case groupLoaded:
 			w.Store(groupTaken)
 			block := sh.blocks[g]
@@ -212,7 +212,7 @@ func (s *Store) receive() {
 		ended = true
 	default:
 	}
-	if l.failed.Load() {
+	if l.failed.Load() { // rule: maintain-tells-a-failure
 		s.fail(l.err)
 	}
 	for _, r := range l.pick() {

@@ -1,6 +1,7 @@
 package mmapstate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -17,7 +18,8 @@ type gated struct {
 	*chain
 	mu    sync.Mutex
 	asked []pageID
-	gate  chan struct{} // if not nil, a load takes one
+	gate  chan struct{} // if not nil, a load takes one,
+	hold  *pageID       // or only the load of this page
 	fail  error
 	order []pageID
 }
@@ -27,7 +29,7 @@ func (g *gated) Load(ctx context.Context, shard meta.ShardID, first meta.PageNo,
 	g.asked = append(g.asked, pageID{shard, first})
 	fail := g.fail
 	g.mu.Unlock()
-	if g.gate != nil {
+	if g.gate != nil && (g.hold == nil || *g.hold == pageID{shard, first}) {
 		select {
 		case <-g.gate:
 		case <-ctx.Done():
@@ -113,32 +115,23 @@ func TestPreloadMakesAllResident(t *testing.T) {
 }
 
 func TestOwnerWaitsForAClaimedGroup(t *testing.T) {
-	g := &gated{chain: saved(t, 50_000), gate: make(chan struct{})}
+	g := &gated{chain: saved(t, 50_000), gate: make(chan struct{}), hold: &pageID{shard: meta.MakeShardID(0, 0)}}
 	s, m := reopen(t, g, Options{Lazy: true, Preload: true})
-	got := make(chan int, 1)
-	go func() { // the owner, until it has answered
-		n := 0
-		for i := range uint64(50_000) {
-			if v, ok := m.Get(i); ok && v == int64(i) {
-				n++
-			}
-		}
-		got <- n
-	}()
-	loads := 0
-	for n := -1; n < 0; {
-		select {
-		case g.gate <- struct{}{}:
-			loads++
-		case n = <-got:
-			if n != 50_000 {
-				t.Errorf("%d keys of 50000 were right", n)
-			}
+	for len(g.loads()) == 0 { // the background loader has claimed the first group, and does not get on
+		time.Sleep(time.Millisecond)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { close(g.gate) })
+	for i := range uint64(50_000) {
+		if v, ok := m.Get(i); !ok || v != int64(i) {
+			t.Fatalf("key %d: %d %v", i, v, ok)
 		}
 	}
-	if groups := s.shards[0].groups() + s.shards[1].groups(); loads > int(groups) {
-		t.Errorf("%d loads of %d groups: some were loaded twice", loads, groups)
+	asked := g.loads()
+	slices.SortFunc(asked, func(a, b pageID) int { return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.page, b.page)) })
+	if once := slices.Compact(slices.Clone(asked)); len(once) != len(asked) {
+		t.Errorf("%d loads of %d groups: some were loaded twice", len(asked), len(once))
 	}
+	s.Close()
 }
 
 func TestFailedPreloadPoisons(t *testing.T) {
@@ -161,7 +154,7 @@ func TestFailedPreloadPoisons(t *testing.T) {
 			s, m := reopen(t, g, Options{Lazy: true, Preload: true})
 			<-s.preload.done
 			if err := touch(s, m); !errors.Is(err, boom) {
-				t.Errorf("error %v, want %v", err, boom)
+				t.Fatalf("error %v, want %v", err, boom)
 			}
 			if _, err := s.Freeze(); !errors.Is(err, boom) {
 				t.Errorf("Freeze afterwards: %v", err)
@@ -204,5 +197,101 @@ func TestPreloadKeepsToTheLimit(t *testing.T) {
 	}
 	if s.regions.mapped() > limit+3*regionSize {
 		t.Errorf("%d bytes mapped: evicted blocks are not used again", s.regions.mapped())
+	}
+}
+
+// What the owner has loaded, changed and evicted comes back from the newer checkpoint, though the background loader only
+// gets there now, with the older one.
+func TestPreloadNeverBringsBackTheOld(t *testing.T) {
+	g := &gated{chain: saved(t, 50_000), gate: make(chan struct{})}
+	g.hold = &pageID{shard: meta.MakeShardID(0, 0)} // the background loader begins there, and the owner does not go there
+	newer := g.chain.frozen()
+	s, m := reopen(t, g, Options{Lazy: true, Preload: true})
+	var hit []uint64
+	for i := range uint64(50_000) {
+		if k := m.keyer.Key(&i); k.Group == 1 {
+			*m.Ref(i) += 1_000_000
+			hit = append(hit, i)
+		}
+	}
+	commitTo(t, s, newer)
+	if s.Evict(1<<40) == 0 {
+		t.Fatal("nothing was evicted")
+	}
+	close(g.gate) // now the background loader gets to the groups that the owner had
+	<-s.preload.done
+	for _, i := range hit {
+		if v, ok := m.Get(i); !ok || v != int64(i)+1_000_000 {
+			t.Fatalf("key %d: %d %v, want %d", i, v, ok, i+1_000_000)
+		}
+	}
+	if err := s.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPreloadChecksPages(t *testing.T) {
+	c := saved(t, 5000)
+	c.spoil = func(_ meta.ShardID, first meta.PageNo, dst []byte) { dst[len(dst)-pageSize] = 99 } // no kind of page
+	s, _ := reopen(t, c, Options{Lazy: true, Preload: true})
+	<-s.preload.done
+	if err := s.Maintain(); !errors.Is(err, meta.ErrDamaged) {
+		t.Errorf("a damaged page was loaded in the background: %v", err)
+	}
+}
+
+// closable is a loader that counts how often it is closed.
+type closable struct {
+	*chain
+	closed int
+}
+
+func (c *closable) Close() error {
+	c.closed++
+	return nil
+}
+
+func TestLoadersOfVerdictsAreClosed(t *testing.T) {
+	s, m := filled(t, Options{KeyGroups: 2}, 3000)
+	c := &chain{}
+	var given []*closable
+	commit := func(done func(meta.Cut, meta.Verdict)) {
+		m.Set(1, 1)
+		cut := freeze(t, s)
+		r := newReader(cut)
+		for !r.done {
+			s.Gather(time.Hour)
+			if err := r.drain(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := &closable{chain: c.frozen()}
+		given = append(given, l)
+		v := verdict(c.commit(r))
+		v.Loader = l
+		done(cut, v)
+	}
+	settle := func() {
+		if done, err := s.Settle(); !done || err != nil {
+			t.Fatal(done, err)
+		}
+	}
+	commit(func(cut meta.Cut, v meta.Verdict) { cut.Done(v); settle() })
+	commit(func(cut meta.Cut, v meta.Verdict) { cut.Done(v); settle() })
+	if given[0].closed != 1 || given[1].closed != 0 {
+		t.Errorf("after the second verdict: first closed %d times, second %d times", given[0].closed, given[1].closed)
+	}
+	commit(func(cut meta.Cut, v meta.Verdict) { // the owner has given up by then
+		_ = cut.Wait(ended)
+		cut.Done(v)
+	})
+	commit(func(cut meta.Cut, v meta.Verdict) { // closed with the verdict not taken in
+		cut.Done(v)
+		s.Close()
+	})
+	for i, l := range given {
+		if l.closed != 1 {
+			t.Errorf("loader %d was closed %d times", i, l.closed)
+		}
 	}
 }

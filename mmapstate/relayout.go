@@ -146,7 +146,7 @@ func (t *table) adopt(sh *shard, h *head, old *table, c *change, from *page, off
 	}
 	at := int64(noTime)
 	if old.ttl != nil && old.ttl.now == t.ttl.now {
-		at = old.stampAt(from, off)
+		at = old.stampAt(from, off) // rule: evolution-keeps-the-time
 	}
 	store64(pg, to+t.stamp, uint64(at))
 }

@@ -144,7 +144,7 @@ func (s *Store) ownLoader(l meta.Loader) {
 }
 
 func (s *Store) dropLoader() {
-	if s.closeLoader != nil {
+	if s.closeLoader != nil { // rule: old-loader-is-closed
 		_ = s.closeLoader.Close() // of files that were only read
 	}
 	s.loader, s.closeLoader = nil, nil
