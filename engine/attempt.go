@@ -241,7 +241,7 @@ func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
 	first, end := groupsOf(index, a.keyGroups, a.parallelism)
 	o := mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
-		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial,
+		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial, CheckOnly: a.trial,
 	}
 	var s *mmapstate.Store
 	if a.restored.operator(n.uid) == nil {

@@ -63,7 +63,7 @@ func (s *Store) declareTable(kind meta.StateKind, name string, key KeyShape, siz
 		return nil, err
 	}
 	t := newTable(s, no, key, size, kind == meta.KindBytes, s.lifetime(ttl))
-	if was != nil {
+	if was != nil && !s.opt.CheckOnly {
 		old := newTable(s, no, key, was.size, kind == meta.KindBytes, s.lifetime(was.ttl))
 		if err := t.relayout(old, was); err != nil {
 			return nil, fmt.Errorf("state %q: rewrite it: %w", name, err)

@@ -31,6 +31,10 @@ type Options struct {
 	// loads and checks all of them.
 	Lazy bool
 
+	// CheckOnly is for a store that is opened to see whether its states can be declared, and closed again: types that have
+	// evolved are compared, but nothing is rewritten.
+	CheckOnly bool
+
 	// Preload loads and checks the page groups of a lazy store in the background as well, those with the newest changes
 	// first, with a memory limit up to three quarters of it. A failure poisons the store.
 	Preload bool
