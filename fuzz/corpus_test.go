@@ -92,12 +92,30 @@ func (g *generator) round() {
 		g.control(ctrlCommit)
 	}
 	g.some(5)
-	switch g.r.IntN(4) {
+	switch g.r.IntN(5) {
 	case 0:
 		g.control(ctrlEvict)
 	case 1, 2:
 		g.control(ctrlRestore)
+	case 3:
+		g.cleaning()
 	}
+}
+
+// cleaning is a lazy restore, then a checkpoint that has to carry what is still absent.
+func (g *generator) cleaning() {
+	const lazy, compared = 4, 2
+	g.s.ops = append(g.s.ops,
+		useControl(ctrlRestore, lazy, 0, 0),
+		useControl(ctrlFreeze, 0, 0, 0),
+		useControl(ctrlCarry, g.byte(), 0, 16*g.byte()|byte(g.r.IntN(3))),
+		useControl(ctrlCommit, 0, 0, 0),
+		useControl(ctrlEvict, g.byte(), 0, 0))
+	g.some(3)
+	g.s.ops = append(g.s.ops,
+		useControl(ctrlFreeze, 0, 0, 0),
+		useControl(ctrlCommit, 0, 0, 0),
+		useControl(ctrlRestore, lazy*byte(g.r.IntN(2))|compared, 0, 0))
 }
 
 func (g *generator) some(n int) {

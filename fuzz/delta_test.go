@@ -140,7 +140,8 @@ const (
 )
 
 func indexesAt(f meta.DataFile, b []byte) int64 {
-	return min(f.RootOffset, int64(binary.LittleEndian.Uint64(b[f.RootOffset+rootHead+4:])))
+	at := binary.LittleEndian.Uint64(b[f.RootOffset+rootHead+4:]) // maybe patched already
+	return int64(min(uint64(f.RootOffset), at))
 }
 
 // seal makes hashes right from the blocks up, wherever what refers to them still makes sense.

@@ -5,7 +5,7 @@
 //	                           └────► snapshotter.Dir over vfs.Mem       a restored store equals the maps at the barrier
 //
 // FuzzState is the model of the whole stand-alone part. The other targets give hostile bytes to whoever reads bytes:
-// FuzzMetadata, FuzzDeltaFile, FuzzPages, FuzzJSONLines. What must hold for those: an error or a *mmapstate.Failure, no
+// FuzzMetadata, FuzzDeltaFile, FuzzPages, FuzzSource. What must hold for those: an error or a *mmapstate.Failure, no
 // panic of another kind, no memory beyond a small multiple of the input, and an end.
 //
 // Reading order: op_test.go, world_test.go, book_test.go, list_test.go, nest_test.go, index_test.go, tables_test.go,
