@@ -53,7 +53,7 @@ func (s *source[T]) Open(ctx context.Context, split engine.Split, from engine.Po
 	}
 	r := &reader[T]{c: s.c, config: s.config, format: f, check: check, pace: newPace(s.config.rate)}
 	if at != beginning && f.needsHeader() {
-		if err := r.readHeader(ctx); err != nil {
+		if err := r.readHeader(ctx, at); err != nil {
 			return nil, err
 		}
 	}
@@ -83,14 +83,18 @@ func (r *reader[T]) open(ctx context.Context, at place) error {
 	return nil
 }
 
-// readHeader reads the beginning of a file that is then read from further on.
-func (r *reader[T]) readHeader(ctx context.Context) error {
+// readHeader reads the beginning of a file that is then read from another place on. The header may not have come yet
+// there: then nothing but empty lines lies before it.
+func (r *reader[T]) readHeader(ctx context.Context, before place) error {
 	if err := r.open(ctx, beginning); err != nil {
 		return err
 	}
 	defer r.feed.Close()
-	for r.format.needsHeader() {
+	for r.format.needsHeader() && r.rows.done.offset < before.offset {
 		row, err := r.rows.next(ctx, true)
+		if err == io.EOF {
+			return nil // the file is shorter now, which is for the opening at the place itself to say
+		}
 		if err == nil {
 			_, err = r.format.decode(row, new(T))
 		}
@@ -125,7 +129,7 @@ func (r *reader[T]) fill(ctx context.Context, allowed int, b *engine.Batch[T]) (
 			used++
 			continue
 		case err == errNoRecord:
-		case r.config.onError == Skip && isRowFault(err):
+		case r.config.onError == Skip && isRowFault(err) && !r.format.needsHeader():
 			b.Skip()
 			used++
 		default:

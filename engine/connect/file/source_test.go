@@ -452,6 +452,23 @@ func TestBadCSVHeader(t *testing.T) {
 	}
 }
 
+// A place before the header, which only empty lines can precede, is one to go on from; a header is never skipped.
+func TestCSVHeaderThatHasNotCome(t *testing.T) {
+	of := func(content string, o ...file.Option) engine.Source[row] {
+		open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+		return file.CSVOf[row]("rows", open, o...)
+	}
+	if got, _, err := drain(t, of("\n"), "offset=1,line=2"); len(got) != 0 || err != nil {
+		t.Errorf("behind the end of empty lines: %v, %v", got, err)
+	}
+	if got, _, err := drain(t, of("\n\nid,name\n7,a\n"), "offset=1,line=2"); err != nil || !reflect.DeepEqual(got, []row{{7, "a"}}) {
+		t.Errorf("between empty lines: %v, %v", got, err)
+	}
+	if got, _, err := drain(t, of("id,name,long\nid\n7\n", file.OnError(file.Skip), file.MaxRow(5)), ""); err == nil {
+		t.Errorf("a header that is too long was skipped: %v", got)
+	}
+}
+
 func TestRate(t *testing.T) {
 	for _, perSecond := range []int{1, 7, 200, 2000, 100_000} {
 		synctest.Test(t, func(t *testing.T) {
