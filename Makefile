@@ -21,7 +21,7 @@ test: ## run all tests
 
 .PHONY: race
 race: ## run the tests under the race detector, with state on the Go heap where it can see it
-	$(GO) test -race -tags heaparena ./meta ./mmapstate ./snapshotter/... ./engine/...
+	$(GO) test -race -short -tags heaparena ./meta ./mmapstate ./snapshotter/... ./engine/...
 
 .PHONY: invariants
 invariants: ## run the tests of state with every clean page checked at every freeze
