@@ -87,6 +87,7 @@ func (t *table) hint(keys []Key) (sum uint64) {
 			x := *(*uint64)(h.group) ^ h.tag
 			if m := (x - ones) &^ x & highs; m != 0 {
 				h.group = unsafe.Add(h.group, 8+uint32(bits.TrailingZeros64(m)>>3)*t.slot)
+				h.slot = true
 			} else {
 				h.group = h.second
 			}
@@ -94,8 +95,45 @@ func (t *table) hint(keys []Key) (sum uint64) {
 		for i := range batch[:n] {
 			sum ^= *(*uint64)(batch[i].group) ^ *(*uint64)(batch[i].mask)
 		}
+		if t.slot > meta.LineSize || t.key.Fixed == 0 {
+			sum ^= t.hintWide(batch[:n])
+		}
 	}
 	return sum
+}
+
+// hintWide reads the ends of slots, which may be longer than a line, and the slabs of their keys.
+func (t *table) hintWide(batch []hinted) (sum uint64) {
+	for i := range batch {
+		h := &batch[i]
+		if !h.slot {
+			continue
+		}
+		sum ^= *(*uint64)(unsafe.Add(h.group, t.slot-8))
+		if t.key.Fixed == 0 {
+			h.page, h.at = h.sh.hintRef(unsafe.Add(h.group, 8))
+		}
+	}
+	for i := range batch {
+		if h := &batch[i]; h.slot && h.page != nil {
+			sum ^= load64(h.page, 0) ^ load64(h.page, h.at)
+		}
+	}
+	return sum
+}
+
+// hintRef finds what a reference names, nil if it does not lie in a slab or cannot be told. It believes nothing, because
+// the page of the reference may be damaged.
+func (sh *shard) hintRef(ref unsafe.Pointer) (*page, uint32) {
+	n, p, slot := *(*uint32)(ref), *(*uint32)(unsafe.Add(ref, 8)), *(*uint32)(unsafe.Add(ref, 12))
+	if n <= maxShort || n > maxSlab || p >= sh.pages || !sh.allResident {
+		return nil, 0
+	}
+	class := classOf(n)
+	if slot >= slabSlots(class) {
+		return nil, 0
+	}
+	return sh.page(p), offSlots + slot*slabClass[class]
 }
 
 // hinted is a key on its way through hint.
@@ -104,6 +142,10 @@ type hinted struct {
 	second unsafe.Pointer // control bytes of the group after it
 	mask   *meta.LineMask
 	tag    uint64
+	sh     *shard
+	slot   bool  // group points to a slot whose tag fits
+	page   *page // slab of the key, if it has one
+	at     uint32
 }
 
 // aim finds a key's home group, if its bucket is at hand.
@@ -119,6 +161,7 @@ func (t *table) aim(to *hinted, k *Key) bool {
 		return false
 	}
 	base := t.home(k.Hash)
+	to.sh, to.slot, to.page = sh, false, nil
 	to.group, to.second = ptrAt(pg, base), ptrAt(pg, t.next(base, 0, k.Hash))
 	to.mask, to.tag = &sh.mask[h.dir[i]], (k.Hash>>25&0x7f|0x80)*ones
 	return true

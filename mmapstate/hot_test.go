@@ -55,3 +55,38 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestHintBelievesNothing: a hint follows references that no lookup has checked.
+func TestHintBelievesNothing(t *testing.T) {
+	s := New(Options{HashSeed: 1, KeyGroups: 1})
+	defer s.Close()
+	names, err := NewCellMap[string, [100]byte](s, "names")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := "a name that does not fit the reference"
+	names.Ref(long)
+	k := names.keyer.Key(&long)
+	sh := s.shard(k.Group)
+	pg, _, off := names.cells.table.find(sh, k)
+	if at, slab := sh.hintRef(ptrAt(pg, off+8)); at == nil || string(bytesOf(ptrAt(at, slab), len(long))) != long {
+		t.Error("a hint does not find the bytes of a key")
+	}
+	for _, damage := range []struct {
+		at uint32
+		v  uint32
+	}{{8, 0}, {8, maxSlab + 1}, {8, ^uint32(0)}, {16, sh.pages}, {16, ^uint32(0)}, {20, slabSlots(0)}, {20, ^uint32(0)}} {
+		was := load32(pg, off+damage.at)
+		store32(pg, off+damage.at, damage.v)
+		if at, _ := sh.hintRef(ptrAt(pg, off+8)); at != nil {
+			t.Errorf("a hint believes %d at %d", damage.v, damage.at)
+		}
+		names.cells.Hint([]Key{k})
+		store32(pg, off+damage.at, was)
+	}
+	sh.allResident = false
+	if at, _ := sh.hintRef(ptrAt(pg, off+8)); at != nil {
+		t.Error("a hint looks into a page that may be absent")
+	}
+	sh.allResident = true
+}
