@@ -4,13 +4,16 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
@@ -35,6 +38,7 @@ func pictures(from, to string) error {
 	if err != nil {
 		return err
 	}
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	save := func(p *plot.Plot, name string) error {
 		if p == nil {
 			return nil
@@ -82,6 +86,7 @@ func scaling(run result.Run, title, workload, shape string) (*plot.Plot, error) 
 			continue
 		}
 		drawn = true
+		slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 		if err := line(p, i, s.label, points); err != nil {
 			return nil, err
 		}
@@ -91,6 +96,7 @@ func scaling(run result.Run, title, workload, shape string) (*plot.Plot, error) 
 	}
 	p.X.Tick.Marker = decades(func(x float64) string { return result.Label(int(math.Round(x))) })
 	p.Y.Tick.Marker = decades(func(y float64) string { return fmt.Sprint(math.Round(y)) })
+	widen(p)
 	return p, nil
 }
 
@@ -105,9 +111,9 @@ func freezes(run result.Run) (*plot.Plot, error) {
 		of    func(result.Freeze) float64
 	}{
 		{"freeze, p99.99", func(f result.Freeze) float64 { return f.P9999 }},
-		{"doing nothing for as long, p99.99", func(f result.Freeze) float64 { return f.SpinP9999 }},
+		{"spin, p99.99", func(f result.Freeze) float64 { return f.SpinP9999 }},
 		{"freeze, median", func(f result.Freeze) float64 { return f.P50 }},
-		{"first update of a frozen line, p99", func(f result.Freeze) float64 { return f.TouchP99 }},
+		{"first touch, p99", func(f result.Freeze) float64 { return f.TouchP99 }},
 	} {
 		var points plotter.XYs
 		for _, f := range run.Freezes {
@@ -120,6 +126,7 @@ func freezes(run result.Run) (*plot.Plot, error) {
 	p.Y.Min = 10
 	p.X.Tick.Marker = decades(func(x float64) string { return fmt.Sprint(math.Round(x)) })
 	p.Y.Tick.Marker = decades(func(y float64) string { return fmt.Sprint(math.Round(y)) })
+	widen(p)
 	return p, nil
 }
 
@@ -128,7 +135,7 @@ func blank(title, x, y string) *plot.Plot {
 	p.BackgroundColor = color.White
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.Legend.Top, p.Legend.XOffs = true, 5.5*vg.Centimeter
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, 11*vg.Centimeter // right of the data
 	p.Title.Padding = vg.Points(8)
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{225}, color.Gray{225}
@@ -148,6 +155,21 @@ func line(p *plot.Plot, i int, label string, points plotter.XYs) error {
 	p.Legend.Add(label, l, dots)
 	return nil
 }
+
+// widen makes room for the legend to the right of the data.
+func widen(p *plot.Plot) {
+	most := p.X.Max
+	p.X.Max *= math.Pow(p.X.Max/p.X.Min, 0.55)
+	p.X.Tick.Marker = upTo{p.X.Tick.Marker, most}
+}
+
+// upTo leaves out ticks beyond a value.
+type upTo struct {
+	plot.Ticker
+	most float64
+}
+
+func (u upTo) Ticks(from, to float64) []plot.Tick { return u.Ticker.Ticks(from, min(to, u.most)) }
 
 // decades marks powers of ten with a label and what lies between without.
 func decades(label func(float64) string) plot.Ticker {

@@ -14,7 +14,6 @@ var bboltBucket = []byte("state")
 type bboltStore struct {
 	db    *bbolt.DB
 	value []byte
-	part  int
 }
 
 func newBbolt(dir string, valueSize int) *bboltStore {

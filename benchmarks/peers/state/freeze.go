@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +25,9 @@ const freezeRounds = 5
 
 // freeze times barriers at one size of state. Each turn of the loop updates a few keys twice, freezes, updates the same
 // keys again, which gathers their pages first, gathers what is left, drains it and commits. Before or after the freeze,
-// by a coin, the loop spins for as long as the median freeze takes: that is the floor, with the same caches, the same
-// garbage collector and the same neighbours.
+// by a coin, the loop spins for as long as the median freeze takes: that is the floor, with the same caches and the same
+// neighbours. The garbage collector runs between turns: a loop that checkpoints tens of thousands of times in a second
+// makes the garbage of as many jobs, and would collect it all the time.
 func (b *bench) freeze(label string) {
 	size := parseSize(label)
 	need := int(size>>20) + 2048
@@ -36,6 +38,7 @@ func (b *bench) freeze(label string) {
 		b.skip("freeze %s: needs %d MiB of memory to spare", label, need)
 		return
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	f := newFreezer(size)
 	defer f.table.store.Close()
 	r := result.Freeze{Label: label, StateBytes: f.table.store.Stats().Bytes, Clock: clockCost()}
@@ -93,6 +96,9 @@ func newFreezer(size int64) *freezer {
 	return f
 }
 
+// collectEvery is how many turns' garbage is collected at once: some megabytes.
+const collectEvery = 2000
+
 // dirty is how many keys a turn updates.
 const dirty = 8
 
@@ -100,8 +106,10 @@ func (f *freezer) turns(n int) samples {
 	s := samples{freeze: make([]int64, 0, n), spin: make([]int64, 0, n), first: make([]int64, 0, n*dirty), again: make([]int64, 0, n*dirty)}
 	var numbers [dirty]uint64
 	var keys [dirty]mmapstate.Key
-	runtime.GC()
-	for range n {
+	for turn := range n {
+		if turn%collectEvery == 0 {
+			runtime.GC()
+		}
 		for i := range keys {
 			numbers[i] = mix(f.random.Uint64N(f.entries))
 			keys[i] = f.table.keyer.Key(&numbers[i])

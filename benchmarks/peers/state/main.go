@@ -27,14 +27,18 @@ func main() {
 	round := flag.Duration("round", 200*time.Millisecond, "length of a round of one store")
 	freezes := flag.Int("freezes", 500_000, "freezes to time at each size of state")
 	out := flag.String("out", "", "JSON file to write")
+	keep := flag.Bool("keep", false, "keep what -out has of parts that are not run; every ratio is within one part")
 	dir := flag.String("dir", os.TempDir(), "folder for the files of stores that have files")
 	flag.Parse()
 	counts, err := parseCounts(*keys)
 	check(err)
-	b := &bench{rounds: *rounds, round: *round, freezes: *freezes, dir: *dir, stores: strings.Split(*stores, ","), started: time.Now()}
+	b := &bench{rounds: *rounds, round: *round, freezes: *freezes, dir: *dir, out: *out, stores: strings.Split(*stores, ","), started: time.Now()}
 	b.run.Machine = machine()
 	fmt.Printf("%+v\n", b.run.Machine)
 	parts := strings.Split(*what, ",")
+	if *keep {
+		b.keep(*out, parts)
+	}
 	if slices.Contains(parts, "freeze") { // first, while the Go heap is small
 		for _, size := range strings.Split(*sizes, ",") {
 			b.freeze(size)
@@ -46,23 +50,24 @@ func main() {
 	}
 	if slices.Contains(parts, "ops") {
 		b.settings()
-		for _, n := range counts {
-			if strings.Contains(*shapes, words.name) {
+		if strings.Contains(*shapes, words.name) {
+			for _, n := range counts {
 				measure(b, words, n, func() []store[uint64] {
 					return append(newPagetides[uint64, [16]byte](), wordMap{})
 				})
+				b.save()
 			}
-			if strings.Contains(*shapes, strings24.name) {
+		}
+		if strings.Contains(*shapes, strings24.name) {
+			for _, n := range counts {
 				measure(b, strings24, n, func() []store[string] {
 					return append(newPagetides[string, [100]byte](), stringMap{})
 				})
+				b.save()
 			}
 		}
 	}
-	if *out != "" {
-		check(os.MkdirAll(filepath.Dir(*out), 0o755))
-		check(b.run.Write(*out))
-	}
+	b.save()
 	b.report(os.Stdout)
 }
 
@@ -73,8 +78,33 @@ type bench struct {
 	round   time.Duration
 	freezes int
 	dir     string
+	out     string
 	stores  []string
 	started time.Time
+}
+
+// keep takes over the parts of an earlier run that this one leaves out.
+func (b *bench) keep(path string, parts []string) {
+	old, err := result.Read(path)
+	check(err)
+	if !slices.Contains(parts, "freeze") {
+		b.run.Freezes = old.Freezes
+	}
+	if !slices.Contains(parts, "memory") {
+		b.run.Memory = old.Memory
+	}
+	if !slices.Contains(parts, "ops") {
+		b.run.Cells, b.run.Settings = old.Cells, old.Settings
+	}
+}
+
+// save writes what there is, so that a run that is cut short leaves something.
+func (b *bench) save() {
+	if b.out == "" {
+		return
+	}
+	check(os.MkdirAll(filepath.Dir(b.out), 0o755))
+	check(b.run.Write(b.out))
 }
 
 // progress writes a line about what is going on.

@@ -52,7 +52,7 @@ func (b *bench) cellTable(w io.Writer) {
 		fmt.Fprint(t, "\t\n")
 	}
 	t.Flush()
-	fmt.Fprintln(w, "ns/op, median of the rounds; in brackets times pagetide's")
+	fmt.Fprintln(w, "ns/op, median of the rounds, what passed or what the process used, whichever is less; in brackets times pagetide's")
 }
 
 func same(a, b result.Cell) bool {
