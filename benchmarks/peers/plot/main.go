@@ -67,7 +67,7 @@ func pictures(from, to string) error {
 
 // stores are drawn in this order, so that each has the same colour in every picture.
 var stores = []struct{ name, label string }{
-	{"pagetide", "Pagetide, batched"}, {"pagetide-single", "Pagetide, key by key"}, {"gomap", "Go map"}, {"pebble", "Pebble"},
+	{"pagetide", "Pagetide, batched"}, {"pagetide-single", "Pagetide, single"}, {"gomap", "Go map"}, {"pebble", "Pebble"},
 	{"badger", "Badger"}, {"bbolt", "bbolt"}, {"rocksdb", "RocksDB"},
 }
 
