@@ -29,10 +29,11 @@ const stdin = "-"
 
 func pathContent(path string) *content {
 	if path == stdin {
+		in := os.Stdin // what it is now: reading goes on in another goroutine
 		return &content{
 			name:  "standard input",
-			check: checkStdin,
-			open:  func() (io.ReadCloser, error) { return io.NopCloser(os.Stdin), nil },
+			check: func() (bool, error) { return checkStdin(in) },
+			open:  func() (io.ReadCloser, error) { return io.NopCloser(in), nil },
 		}
 	}
 	return &content{
@@ -43,8 +44,8 @@ func pathContent(path string) *content {
 }
 
 // checkStdin finds the one thing that can be known without reading. A closed one is left to the read.
-func checkStdin() (once bool, err error) {
-	if info, err := os.Stdin.Stat(); err == nil && info.IsDir() {
+func checkStdin(in *os.File) (once bool, err error) {
+	if info, err := in.Stat(); err == nil && info.IsDir() {
 		return true, errDirectory
 	}
 	return true, nil
