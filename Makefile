@@ -46,6 +46,9 @@ torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 an
 .PHONY: mutants
 mutants: ## delete each sync and hash check in turn; every one must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go
+
+.PHONY: rules
+rules: ## break each rule of the page guard in turn; every one must make a test fail; takes some minutes
 	$(GO) run ./mmapstate/testdata/mutate.go
 
 .PHONY: bench
