@@ -51,6 +51,7 @@ type OperatorError struct {
 	Stack  []byte // of a panic
 }
 
+// Error names the operator and, where there are any, the key and the record.
 func (e *OperatorError) Error() string {
 	switch {
 	case e.Key == "" && e.Record == "":

@@ -19,6 +19,7 @@ type Assigner struct {
 // size must be positive. A record whose window would reach beyond the range of [Time] ends the job with a permanent error.
 func Tumbling(size time.Duration) Assigner { return Assigner{"tumbling", size} }
 
+// String reads like "tumbling 24h0m0s". It is part of the operator's fingerprint.
 func (a Assigner) String() string { return fmt.Sprintf("%s %s", a.kind, a.size) }
 
 // window is the one that a time falls into; ok is false if it reaches beyond the ends of event time, where it would

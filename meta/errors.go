@@ -28,6 +28,7 @@ type DamageError struct {
 	HasSum bool
 }
 
+// Error names the file, the offset and, for a hash, what was expected and found.
 func (e *DamageError) Error() string {
 	if !e.HasSum {
 		return fmt.Sprintf("%s: damaged at offset %d: %s", e.File, e.Offset, e.What)

@@ -145,7 +145,7 @@ func generateRows(t *testing.T, path string, n int, r *rand.Rand) map[string]row
 		at = at.Truncate(time.Minute)
 		origin := fmt.Sprintf("%c%c%c", 'A'+r.IntN(3), 'A'+r.IntN(4), 'A'+r.IntN(5))
 		delay := int64(r.IntN(120) - 30)
-		fmt.Fprintf(w, `{"date":"%s","delay":%d,"distance":%d,"origin":"%s","destination":"XXX"}`+"\n",
+		fmt.Fprintf(w, `{"date":"%s","delay":%d,"distance":%d,"origin":"%s","destination":"BNA"}`+"\n",
 			at.Format("2006/01/02 15:04"), delay, 100+r.IntN(2000), origin)
 		k := [2]string{origin, at.Format(time.DateOnly)}
 		a, ok := accs[k]

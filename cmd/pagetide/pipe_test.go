@@ -11,7 +11,7 @@ import (
 // TestReaderGone runs the binary into a pipe whose reader leaves after a line: the job goes on to its end.
 func TestReaderGone(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("a broken pipe is no signal there")
+		t.Skip("SKIPPED: a broken pipe is no signal on this platform")
 	}
 	dir := t.TempDir()
 	cmd := exec.Command(binary(t), "run", "--json", "-D", "execution.checkpointing.interval=20ms",

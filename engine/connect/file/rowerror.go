@@ -10,6 +10,7 @@ type RowError struct {
 	Err    error
 }
 
+// Error names the file, line and column, both counted from one.
 func (e *RowError) Error() string {
 	return fmt.Sprintf("%s line %d, column %d: %v", e.File, e.Line, e.Column, e.Err)
 }
