@@ -1,6 +1,7 @@
-// Command plot draws the pictures in benchmarks/ from the JSON of the state benchmark.
+// Command plot draws the pictures in benchmarks/ from what the benchmarks have written; the name of the file says which.
 //
 //	go run ./plot ../out/state.json ..
+//	go run ./plot ../out/checkpoint.json ..
 package main
 
 import (
@@ -24,26 +25,32 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: plot state.json folder")
+		fmt.Fprintln(os.Stderr, "usage: plot state.json|checkpoint.json folder")
 		os.Exit(2)
 	}
-	if err := pictures(os.Args[1], os.Args[2]); err != nil {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	draw := statePictures
+	if filepath.Base(os.Args[1]) == "checkpoint.json" {
+		draw = checkpointPictures
+	}
+	if err := draw(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "plot:", err)
 		os.Exit(1)
 	}
 }
 
-func pictures(from, to string) error {
+// save writes a picture, if there is one.
+func save(p *plot.Plot, folder, name string) error {
+	if p == nil {
+		return nil
+	}
+	return p.Save(18*vg.Centimeter, 11*vg.Centimeter, filepath.Join(folder, name))
+}
+
+func statePictures(from, to string) error {
 	run, err := result.Read(from)
 	if err != nil {
 		return err
-	}
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	save := func(p *plot.Plot, name string) error {
-		if p == nil {
-			return nil
-		}
-		return p.Save(18*vg.Centimeter, 11*vg.Centimeter, filepath.Join(to, name))
 	}
 	for _, pic := range []struct{ name, title, workload, shape string }{
 		{"state-rmw.svg", "Read-modify-write, 8-byte keys, 16-byte values, uniform", "rmw", "word"},
@@ -54,7 +61,7 @@ func pictures(from, to string) error {
 		if err != nil {
 			return err
 		}
-		if err := save(p, pic.name); err != nil {
+		if err := save(p, to, pic.name); err != nil {
 			return err
 		}
 	}
@@ -62,7 +69,7 @@ func pictures(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return save(p, "state-freeze.svg")
+	return save(p, to, "state-freeze.svg")
 }
 
 // stores are drawn in this order, so that each has the same colour in every picture.
@@ -102,32 +109,17 @@ func scaling(run result.Run, title, workload, shape string) (*plot.Plot, error) 
 
 // freezes draws quantiles of the freeze and of spinning over the size of the state.
 func freezes(run result.Run) (*plot.Plot, error) {
-	if len(run.Freezes) == 0 {
-		return nil, nil
+	p, err := overSize("Freeze (the barrier) over the size of the state", "ns", run.Freezes,
+		func(f result.Freeze) int64 { return f.StateBytes }, []curve[result.Freeze]{
+			{"freeze, p99.99", func(f result.Freeze) float64 { return f.P9999 }},
+			{"spin, p99.99", func(f result.Freeze) float64 { return f.SpinP9999 }},
+			{"freeze, median", func(f result.Freeze) float64 { return f.P50 }},
+			{"first touch, p99", func(f result.Freeze) float64 { return f.TouchP99 }},
+		})
+	if p != nil {
+		p.Y.Min = 10
 	}
-	p := blank("Freeze (the barrier) over the size of the state", "state, MiB", "ns")
-	for i, curve := range []struct {
-		label string
-		of    func(result.Freeze) float64
-	}{
-		{"freeze, p99.99", func(f result.Freeze) float64 { return f.P9999 }},
-		{"spin, p99.99", func(f result.Freeze) float64 { return f.SpinP9999 }},
-		{"freeze, median", func(f result.Freeze) float64 { return f.P50 }},
-		{"first touch, p99", func(f result.Freeze) float64 { return f.TouchP99 }},
-	} {
-		var points plotter.XYs
-		for _, f := range run.Freezes {
-			points = append(points, plotter.XY{X: float64(f.StateBytes) / (1 << 20), Y: curve.of(f)})
-		}
-		if err := line(p, i, curve.label, points); err != nil {
-			return nil, err
-		}
-	}
-	p.Y.Min = 10
-	p.X.Tick.Marker = decades(func(x float64) string { return fmt.Sprint(math.Round(x)) })
-	p.Y.Tick.Marker = decades(func(y float64) string { return fmt.Sprint(math.Round(y)) })
-	widen(p)
-	return p, nil
+	return p, err
 }
 
 func blank(title, x, y string) *plot.Plot {

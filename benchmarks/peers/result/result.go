@@ -72,21 +72,27 @@ type Memory struct {
 }
 
 // Read reads a run from a JSON file.
-func Read(path string) (Run, error) {
-	var r Run
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(b, &r); err != nil {
-		return r, fmt.Errorf("read %s: %w", path, err)
-	}
-	return r, nil
+func Read(path string) (r Run, err error) {
+	err = read(path, &r)
+	return r, err
 }
 
 // Write writes a run to a JSON file.
-func (r Run) Write(path string) error {
-	b, err := json.MarshalIndent(r, "", "\t")
+func (r Run) Write(path string) error { return write(path, r) }
+
+func read(path string, to any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+func write(path string, what any) error {
+	b, err := json.MarshalIndent(what, "", "\t")
 	if err != nil {
 		return err
 	}

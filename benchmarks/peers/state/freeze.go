@@ -3,16 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/pagetide/pagetide/benchmarks/peers/host"
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
@@ -29,12 +27,13 @@ const freezeRounds = 5
 // neighbours. The garbage collector runs between turns: a loop that checkpoints tens of thousands of times in a second
 // makes the garbage of as many jobs, and would collect it all the time.
 func (b *bench) freeze(label string) {
-	size := parseSize(label)
+	size, err := host.ParseSize(label)
+	check(err)
 	need := int(size>>20) + 2048
 	if size >= 8<<30 {
 		need = 12 << 10
 	}
-	if !room(need) {
+	if !host.Room(need) {
 		b.skip("freeze %s: needs %d MiB of memory to spare", label, need)
 		return
 	}
@@ -184,19 +183,4 @@ func clockCost() float64 {
 func quantile(x []int64, q float64) float64 {
 	slices.Sort(x)
 	return float64(x[min(int(q*float64(len(x))), len(x)-1)])
-}
-
-func parseSize(label string) int64 {
-	number, unit := strings.TrimRight(label, "MGiB"), int64(1)
-	switch label[len(number):] {
-	case "MiB":
-		unit = 1 << 20
-	case "GiB":
-		unit = 1 << 30
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || unit == 1 {
-		check(fmt.Errorf("size %q: want one like 64MiB or 1GiB", label))
-	}
-	return n * unit
 }

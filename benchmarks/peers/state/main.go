@@ -8,12 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/pagetide/pagetide/benchmarks/peers/host"
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
 )
 
@@ -33,7 +33,7 @@ func main() {
 	counts, err := parseCounts(*keys)
 	check(err)
 	b := &bench{rounds: *rounds, round: *round, freezes: *freezes, dir: *dir, out: *out, stores: strings.Split(*stores, ","), started: time.Now()}
-	b.run.Machine = machine()
+	b.run.Machine = host.Describe()
 	fmt.Printf("%+v\n", b.run.Machine)
 	parts := strings.Split(*what, ",")
 	if *keep {
@@ -141,53 +141,14 @@ func parseCounts(s string) (counts []int, err error) {
 	return counts, nil
 }
 
-func machine() result.Machine {
-	read := func(path string) string {
-		b, _ := os.ReadFile(path) // what cannot be read is left empty
-		return strings.TrimSpace(string(b))
-	}
-	m := result.Machine{
-		Cores: runtime.NumCPU(), Go: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
-		Kernel: read("/proc/sys/kernel/osrelease"), HugePages: read("/sys/kernel/mm/transparent_hugepage/enabled"),
-		Time: time.Now().UTC().Format(time.RFC3339), MemoryMiB: meminfo("MemTotal"),
-	}
-	for _, line := range strings.Split(read("/proc/cpuinfo"), "\n") {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			m.CPU = strings.TrimLeft(name, "\t :")
-			break
-		}
-	}
-	return m
-}
-
-// meminfo gives a number of /proc/meminfo in MiB, 0 where there is no such file.
-func meminfo(name string) int {
-	b, _ := os.ReadFile("/proc/meminfo")
-	for _, line := range strings.Split(string(b), "\n") {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			kib, _ := strconv.Atoi(strings.Fields(rest)[0])
-			return kib >> 10
-		}
-	}
-	return 0
-}
-
-// room tells whether the machine has so many MiB to spare.
-func room(mib int) bool {
-	runtime.GC()
-	debug.FreeOSMemory()
-	available := meminfo("MemAvailable")
-	return available == 0 || available >= mib
-}
-
 func (b *bench) settings() {
 	for _, s := range []result.Setting{
 		{Store: "pagetide", Text: pagetideSettings},
 		{Store: "gomap", Version: runtime.Version(), Text: gomapSettings},
-		{Store: "pebble", Version: version("github.com/cockroachdb/pebble/v2"), Text: pebbleSettings},
-		{Store: "badger", Version: version("github.com/dgraph-io/badger/v4"), Text: badgerSettings},
-		{Store: "bbolt", Version: version("go.etcd.io/bbolt"), Text: bboltSettings},
-		{Store: "rocksdb", Version: "librocksdb, grocksdb " + version("github.com/linxGnu/grocksdb"), Text: rocksdbSettings},
+		{Store: "pebble", Version: host.Version("github.com/cockroachdb/pebble/v2"), Text: pebbleSettings},
+		{Store: "badger", Version: host.Version("github.com/dgraph-io/badger/v4"), Text: badgerSettings},
+		{Store: "bbolt", Version: host.Version("go.etcd.io/bbolt"), Text: bboltSettings},
+		{Store: "rocksdb", Version: "librocksdb, grocksdb " + host.Version("github.com/linxGnu/grocksdb"), Text: rocksdbSettings},
 	} {
 		if s.Text != "" {
 			b.run.Settings = append(b.run.Settings, s)
@@ -196,18 +157,4 @@ func (b *bench) settings() {
 	if rocksdbMissing != "" && b.wants("rocksdb") {
 		b.skip("%s", rocksdbMissing)
 	}
-}
-
-// version is the version of a module that this program is built from.
-func version(path string) string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, dep := range info.Deps {
-		if dep.Path == path {
-			return dep.Version
-		}
-	}
-	return ""
 }

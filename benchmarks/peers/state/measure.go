@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pagetide/pagetide/benchmarks/peers/host"
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
 )
 
@@ -18,7 +19,7 @@ const chunk = 4096
 // the machine disturbs all of them.
 func measure[K comparable](b *bench, s shape[K], n int, own func() []store[K]) {
 	label := result.Label(n)
-	if need := 2048 + n/1000*(s.keyBytes+s.valueSize+32)*8/1000; !room(need) {
+	if need := 2048 + n/1000*(s.keyBytes+s.valueSize+32)*8/1000; !host.Room(need) {
 		b.skip("%s %s: needs %d MiB of memory to spare", s.name, label, need)
 		return
 	}
@@ -145,14 +146,14 @@ func names[K comparable](stores []store[K]) (names []string) {
 // what has passed, or what all threads of the process have used if that is less: then the neighbours had the machine.
 // So a store that works on several cores pays for what passes only, and no store pays for the neighbours.
 func timed(limit time.Duration, f func() int) (took time.Duration, ops int64) {
-	for start, cpu := time.Now(), cpuTime(); took < limit; took = min(time.Since(start), cpuTime()-cpu) {
+	for start, cpu := time.Now(), host.CPUTime(); took < limit; took = min(time.Since(start), host.CPUTime()-cpu) {
 		n := f()
 		if n == 0 {
 			return took, ops
 		}
 		ops += int64(n)
 		if time.Since(start) > 10*limit { // the neighbours leave little
-			return min(time.Since(start), cpuTime()-cpu), ops
+			return min(time.Since(start), host.CPUTime()-cpu), ops
 		}
 	}
 	return took, ops

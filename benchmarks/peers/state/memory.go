@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/pagetide/pagetide/benchmarks/peers/host"
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
 	"github.com/pagetide/pagetide/mmapstate"
 )
@@ -9,7 +10,7 @@ import (
 // payload in steps.
 func memory[K comparable, V any](b *bench, s shape[K]) {
 	const from, to, step = 10_000_000, 20_000_000, 500_000
-	if need := 2048 + to/1000*(s.keyBytes+s.valueSize)*3/1000; !room(need) {
+	if need := 2048 + to/1000*(s.keyBytes+s.valueSize)*3/1000; !host.Room(need) {
 		b.skip("memory %s: needs %d MiB of memory to spare", s.name, need)
 		return
 	}
