@@ -24,6 +24,7 @@ type world struct {
 	s      *fakeStore
 	images map[meta.CheckpointID]image
 	begun  meta.CheckpointID
+	names  int // savepoints begun
 }
 
 func newWorld(fsys vfs.FS, o Options, mark func(string)) *world {
@@ -235,6 +236,8 @@ var workloads = []workload{
 	}},
 	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"import by copy", Options{DataDir: "/data/job"}, true, true, []step{(*world).bring, (*world).save}},
+	{"savepoint", Options{}, false, false, []step{(*world).save, (*world).save, (*world).export, (*world).save, (*world).export}},
+	{"savepoint by copy", Options{DataDir: "/data/job"}, false, true, []step{(*world).save, (*world).export, (*world).save}},
 }
 
 // outside makes a checkpoint elsewhere, whose files nobody has synced.
@@ -314,6 +317,8 @@ type promise struct {
 	none     bool              // there may be none
 	floor    meta.CheckpointID // not older than this
 	gap, top meta.CheckpointID // and not in (gap, top]
+
+	savepoints []string
 }
 
 func promised(marks []string) promise {
@@ -333,7 +338,9 @@ func promised(marks []string) promise {
 		case "discarding":
 			p.none, p.gap, p.top = true, 0, 0 // ids may begin again
 		case "discarded":
-			p = promise{none: true}
+			p = promise{none: true, savepoints: p.savepoints}
+		case "savepoint":
+			p.savepoints = append(p.savepoints, rest)
 		}
 	}
 	return p
@@ -341,6 +348,9 @@ func promised(marks []string) promise {
 
 // checkLeft restores what a crash has left, compares it with the model and runs on.
 func (w *world) checkLeft(left vfs.FS, p promise) error {
+	if err := w.checkSavepoints(left, p); err != nil {
+		return err
+	}
 	o := w.o
 	o.FS = left
 	d, err := Open("/state/job", o)

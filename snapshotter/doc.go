@@ -22,5 +22,5 @@
 // of the order, so that [Dir.Revoke] can wait for them.
 //
 // Reading order: format.go, pack.go, index.go, root.go, dir.go, pending.go, publish.go, retire.go, load.go, datafile.go,
-// checkpoint.go, live.go, verify.go.
+// checkpoint.go, live.go, verify.go, import.go, savepoint.go.
 package snapshotter

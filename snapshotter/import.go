@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
-// Import makes a checkpoint from outside the directory's own: its data files are linked, or copied where that cannot be,
-// under own names, and published as the next checkpoint, which is returned as from Latest. The outside checkpoint is not
+// Import makes a checkpoint from outside the directory's own: its data files are linked, or cloned or copied where that
+// cannot be, under own names, and published as the next checkpoint, which is returned as from Latest. The outside checkpoint is not
 // touched and not needed afterwards. Progress, if not nil, is called with bytes done and in total.
 func (d *Dir) Import(ctx context.Context, from *Checkpoint, progress func(done, total int64)) (*Checkpoint, error) {
 	m, err := d.importFiles(ctx, from, progress)
@@ -21,7 +20,7 @@ func (d *Dir) Import(ctx context.Context, from *Checkpoint, progress func(done, 
 	return d.restore(d.metaPath(m.ID))
 }
 
-func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, progress func(done, total int64)) (_ *meta.Metadata, err error) {
+func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, report func(done, total int64)) (_ *meta.Metadata, err error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -41,17 +40,14 @@ func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, progress func(d
 			d.dropImport(&m)
 		}
 	}()
-	done, total := int64(0), from.Sizes().Stored
+	p := progress{report: report, total: from.Sizes().Stored}
 	for i, f := range from.files {
 		ref := f.ref
 		ref.Checkpoint = first + meta.CheckpointID(i)
 		ref.Name = dataName(m.Job, m.Attempt, ref.Checkpoint)
 		m.Files = append(m.Files, ref)
-		if err := d.bringIn(ctx, from.fs, f, d.dataPath(ref.Name)); err != nil {
+		if err := d.bringIn(ctx, from.fs, f, d.dataPath(ref.Name), p.add); err != nil {
 			return nil, err
-		}
-		if done += ref.Size; progress != nil {
-			progress(done, total)
 		}
 	}
 	if err := d.fs.SyncDir(d.o.DataDir); err != nil { // guard: sync-import-dir
@@ -64,16 +60,17 @@ func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, progress func(d
 }
 
 // bringIn gives a file an own name. Its content must become durable here: whoever copied it may not have synced it.
-func (d *Dir) bringIn(ctx context.Context, fsys vfs.FS, f *dataFile, to string) error {
+func (d *Dir) bringIn(ctx context.Context, fsys vfs.FS, f *dataFile, to string, wrote func(n int64)) error {
 	if fsys == d.fs && d.fs.Link(f.name, to) == nil {
 		if syncByName(d.fs, to) == nil {
+			wrote(f.ref.Size)
 			return nil
 		}
 		if err := d.fs.Remove(to); err != nil {
 			return err
 		}
 	}
-	return d.copyIn(ctx, f, to)
+	return copyFile(ctx, f, d.fs, to, wrote)
 }
 
 // syncByName works through a handle for reading, which not every system allows; the file is then copied.
@@ -84,30 +81,6 @@ func syncByName(fsys vfs.FS, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return f.Sync() // guard: sync-linked
-}
-
-func (d *Dir) copyIn(ctx context.Context, f *dataFile, to string) (err error) {
-	w, err := d.fs.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	r := io.NewSectionReader(f.file, 0, f.ref.Size)
-	buf := make([]byte, min(bufferBytes, f.ref.Size))
-	for at := int64(0); at < f.ref.Size; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := io.ReadFull(r, buf[:min(int64(len(buf)), f.ref.Size-at)])
-		if err != nil {
-			return fmt.Errorf("read %s at offset %d: %w", f.name, at, err)
-		}
-		if _, err := w.Write(buf[:n]); err != nil {
-			return err
-		}
-		at += int64(n)
-	}
-	return w.Sync() // guard: sync-copied
 }
 
 // dropImport removes what a failed import has made, as far as storage lets it.

@@ -8,8 +8,8 @@ import (
 
 // Call describes one call to a [Fault].
 type Call struct {
-	Op   string // "create", "open", "write", "read", "sync", "close", "rename", "link", "remove", "mkdir", "syncdir", "list", "lock"
-	Name string // the file or directory; of a rename or link, the new name
+	Op   string // "create", "open", "write", "read", "sync", "close", "rename", "link", "clone", "remove", "mkdir", "syncdir", "list", "lock"
+	Name string // the file or directory; of a rename, link or clone, the new name
 }
 
 // Failure says how a call fails.
@@ -120,6 +120,14 @@ func (f *Fault) Link(from, to string) error {
 		return err
 	}
 	return f.FS.Link(from, to)
+}
+
+// Clone implements [Cloner], if the file system below does.
+func (f *Fault) Clone(from File, to string) (File, error) {
+	if inner, ok := from.(*faultFile); ok && inner.f == f {
+		from = inner.File
+	}
+	return f.file("clone", to, func(to string) (File, error) { return Clone(f.FS, from, to) })
 }
 
 // Remove implements [FS].

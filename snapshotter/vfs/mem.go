@@ -49,6 +49,23 @@ func (m *Mem) Create(name string) (File, error) {
 	return &memFile{m: m, n: n, name: name, writable: true}, nil
 }
 
+// Clone implements [Cloner]. A crash may leave any part of it, as of a copy.
+func (m *Mem) Clone(from File, to string) (File, error) {
+	src, ok := from.(*memFile)
+	if !ok || src.m != m {
+		return nil, noClone(to)
+	}
+	f, err := m.Create(to)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.RLock()
+	b := src.n.data
+	m.mu.RUnlock()
+	_, err = f.Write(b)
+	return f, err
+}
+
 // Mkdir implements [FS].
 func (m *Mem) Mkdir(name string) error {
 	m.mu.Lock()

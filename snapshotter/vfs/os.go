@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,6 +43,22 @@ func (osFS) Open(name string) (File, error) {
 		return nil, notRegular(name)
 	}
 	return osFile{f}, nil
+}
+
+// Clone implements [Cloner].
+func (o osFS) Clone(from File, to string) (File, error) {
+	src, ok := from.(osFile)
+	if !ok {
+		return nil, noClone(to)
+	}
+	f, err := o.Create(to)
+	if err != nil {
+		return nil, err
+	}
+	if err := cloneInto(f.(osFile).File, src.File); err != nil {
+		return nil, errors.Join(fmt.Errorf("clone to %s: %w", to, err), f.Close(), o.Remove(to))
+	}
+	return f, nil
 }
 
 func notRegular(name string) error {

@@ -19,6 +19,7 @@ func Run(t *testing.T, fsys vfs.FS, root string) {
 	s := suite{fsys: fsys, root: root}
 	t.Run("Files", s.files)
 	t.Run("Names", s.names)
+	t.Run("Clone", s.clone)
 	t.Run("Directories", s.directories)
 	t.Run("Lock", s.lock)
 }
@@ -118,6 +119,34 @@ func (s suite) names(t *testing.T) {
 	}
 	want(t, "Remove of a missing file", s.fsys.Remove(c), fs.ErrNotExist)
 	must(t, s.fsys.SyncDir(s.root))
+}
+
+// clone checks a file system that clones; one that cannot must say so and leave nothing.
+func (s suite) clone(t *testing.T) {
+	from, to := s.path("original"), s.path("clone")
+	s.write(t, from, "shared")
+	f, err := s.fsys.Open(from)
+	must(t, err)
+	defer f.Close()
+	c, err := vfs.Clone(s.fsys, f, to)
+	if errors.Is(err, errors.ErrUnsupported) {
+		_, err := s.fsys.Open(to)
+		want(t, "Open of what could not be cloned", err, fs.ErrNotExist)
+		return
+	}
+	must(t, err)
+	must(t, c.Sync())
+	must(t, c.Close())
+	must(t, s.fsys.Remove(from))
+	if got := s.read(t, to); got != "shared" {
+		t.Errorf("cloned content %q", got)
+	}
+	s.write(t, from, "another")
+	_, err = vfs.Clone(s.fsys, f, from)
+	want(t, "Clone over a file", err, fs.ErrExist)
+	if got := s.read(t, from); got != "another" {
+		t.Errorf("content after a refused Clone: %q", got)
+	}
 }
 
 func (s suite) directories(t *testing.T) {

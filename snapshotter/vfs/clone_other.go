@@ -1,0 +1,10 @@
+//go:build !linux
+
+package vfs
+
+import (
+	"errors"
+	"os"
+)
+
+func cloneInto(_, _ *os.File) error { return errors.ErrUnsupported }
