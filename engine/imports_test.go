@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"snapshotter":        {"meta", "snapshotter/vfs"},
 	"engine":             {"meta", "mmapstate", "snapshotter", "snapshotter/vfs"},
 	"engine/connect/...": {"meta", "snapshotter/vfs", "engine"},
-	"engine/app":         {"meta", "snapshotter", "snapshotter/vfs", "engine"},
+	"engine/app":         {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine"},
 }
 
 // coreLibraries are the only modules, besides the standard library, that the core may import directly.

@@ -47,6 +47,12 @@ type Codec[T any] = mmapstate.Codec[T]
 // CBOR.
 func Encoded[T any](c Codec[T]) StateOption { return mmapstate.Encoded(c) }
 
+// Decoder shows the values of one codec to programs that do not know their type: see [mmapstate.View].
+type Decoder = mmapstate.Decoder
+
+// DecoderOf makes a decoder of a codec, for values that encoding/json can show.
+func DecoderOf[T any](c Codec[T]) Decoder { return mmapstate.DecoderOf(c) }
+
 // declareState takes the names of a state, and reports options that cannot be.
 func (s *Setup) declareState(what, name string, o []StateOption, parts ...string) {
 	s.declare("state", name)

@@ -30,6 +30,10 @@ type Job struct {
 
 	// Summary, if not nil, is shown when a run on a terminal has finished. args are the flags that the run had.
 	Summary func(args *flag.FlagSet, w io.Writer) error
+
+	// Decoders show values that went through codecs of the job's own to get, export and diff, which show them in base64
+	// otherwise; see [engine.DecoderOf].
+	Decoders []engine.Decoder
 }
 
 // Build adds sources, operators and sinks to a job.

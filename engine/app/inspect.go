@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,8 +25,13 @@ type restFlags struct {
 }
 
 func (f *restFlags) declare(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON on stdout")
+	f.declareWhere(cmd)
+}
+
+// declareWhere declares what it takes to find a checkpoint.
+func (f *restFlags) declareWhere(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.BoolVar(&f.json, "json", false, "print JSON on stdout")
 	fs.StringVarP(&f.file, "config", "c", "", "read settings from `FILE` instead of pagetide.yaml")
 	fs.StringArrayVarP(&f.defines, "define", "D", nil, "set `KEY=VALUE`; of use is state.backend.data-dir")
 }
@@ -75,6 +81,8 @@ func atRest(err error) *problem {
 		return &problem{exitCheckpoint, err, hintPath}
 	case errors.Is(err, meta.ErrIncompatible):
 		return &problem{exitCheckpoint, err, ""}
+	case errors.Is(err, context.Canceled):
+		return &problem{exitCancelled, errors.New("interrupted"), ""}
 	}
 	return &problem{exitFailed, err, ""}
 }

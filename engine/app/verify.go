@@ -58,7 +58,9 @@ func (p *program) verify(cmd *cobra.Command, f restFlags, path string) (verifica
 	v.Path = cp.Path
 	sizes := cp.Sizes()
 	bar := newBar(p)
-	err = cp.Verify(cmd.Context(), bar.show)
+	ctx, stop := p.interruptible(cmd.Context())
+	defer stop()
+	err = cp.Verify(ctx, bar.show)
 	bar.clear()
 	if err != nil {
 		return v, atRest(err)
