@@ -338,6 +338,7 @@ func (c *coordinator) completed(r *round, info snapshotter.Info) Checkpoint {
 
 // failed counts a checkpoint that was given up. The state it would have held stays dirty and goes into the next one.
 func (c *coordinator) failed(r *round, err error) error {
+	err = hintSize(err)
 	c.failures++
 	c.a.observeFailure(r.id, err)
 	c.answer(r.serves, reply{err: err})

@@ -34,17 +34,11 @@ type Options struct {
 // defaultKeyGroups is the default of Options.MaxParallelism.
 const defaultKeyGroups = 128
 
-// Backend names a policy of where pages go.
-type Backend string
-
-// BackendMmap keeps working state in mapped pages and writes incremental checkpoints to data files. It is the default.
-const BackendMmap Backend = "mmap"
-
 // Checkpoints say when checkpoints are taken and what becomes of them.
 type Checkpoints struct {
 	Dir     string  // holds <job>/chk-<id>/_metadata; empty: checkpoints live in memory and serve restarts only
-	DataDir string  // holds <job>/<data files>; default Dir
-	Backend Backend // default BackendMmap
+	DataDir string  // holds <job>/<data files>; default Backend.Dir, then Dir
+	Backend Backend // default Mmap("")
 
 	Interval time.Duration // from start to start; 0: none but the first, the last, and those asked for
 	MinPause time.Duration // from the end of one to the start of the next, at least
@@ -132,8 +126,11 @@ func (o Options) validate() error {
 	fault(o.Parallelism < 0, "parallelism %d: want at least 1", o.Parallelism)
 	fault(o.MaxParallelism < 0 || o.MaxParallelism > meta.MaxKeyGroups, "max parallelism %d: want 1 to %d", o.MaxParallelism, meta.MaxKeyGroups)
 	fault(o.ShutdownTimeout < 0, "shutdown timeout %s is negative", o.ShutdownTimeout)
-	fault(c.Backend != "" && c.Backend != BackendMmap, "state backend %q: only %q exists, memory and filesystem are to come", c.Backend, BackendMmap)
-	fault(c.DataDir != "" && c.Dir == "", "data directory %q without a checkpoint directory", c.DataDir)
+	if err := c.Backend.validate(); err != nil {
+		found = append(found, err)
+	}
+	fault(c.DataDir != "" && c.Dir == "" && c.Backend.Dir == "", "data directory %q without a checkpoint directory", c.DataDir)
+	fault(c.DataDir != "" && c.Backend.Dir != "" && c.DataDir != c.Backend.Dir, "data directories %q and, of the state backend, %q: want one", c.DataDir, c.Backend.Dir)
 	fault(c.Interval < 0 || c.MinPause < 0 || c.Timeout < 0, "checkpoint interval %s, pause %s, timeout %s: none may be negative", c.Interval, c.MinPause, c.Timeout)
 	fault(c.Retained < 0, "retained checkpoints %d: want at least 1", c.Retained)
 	switch c.Retention {
@@ -155,7 +152,9 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &o.Checkpoints
-	c.Backend = orDefault(c.Backend, BackendMmap)
+	c.Backend.Name = orDefault(c.Backend.Name, backendMmap)
+	c.Backend.MaxSize = orDefault(c.Backend.MaxSize, defaultMaxSize)
+	c.Dir, c.DataDir = c.dirs()
 	c.Timeout = orDefault(c.Timeout, 10*time.Minute)
 	c.Retained = orDefault(c.Retained, 1)
 	c.Tolerable = orDefault(c.Tolerable, 3)

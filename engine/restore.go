@@ -160,6 +160,7 @@ func openDir(job string, c Checkpoints) (*snapshotter.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.policy(&so)
 	if c.DataDir != "" {
 		data, err := snapshotter.ParseDir(c.DataDir)
 		if err != nil {

@@ -60,13 +60,15 @@ func settingDoors() []settingDoor {
 			whole(1, meta.MaxKeyGroups, func(o *Options, n int) { o.Parallelism = n })},
 		{Setting{"pipeline.max-parallelism", "128", "key groups; fixed by the first checkpoint"},
 			whole(1, meta.MaxKeyGroups, func(o *Options, n int) { o.MaxParallelism = n })},
-		{Setting{"state.backend", string(BackendMmap), "where working state is kept"}, setBackend},
+		{Setting{"state.backend", backendMmap, "where checkpoints keep pages: mmap (incremental), filesystem (whole) or memory (in _metadata)"}, setBackend},
+		{Setting{"state.backend.memory.max-size", "5 mb", "bytes of pages in a checkpoint of the memory backend"},
+			size(1, meta.MaxEmbedded, func(o *Options, n int64) { o.Checkpoints.Backend.MaxSize = n })},
 		{Setting{"state.checkpoints.dir", "", "the directory of checkpoint metadata"},
 			directory(func(o *Options, v string) { o.Checkpoints.Dir = v })},
 		{Setting{"execution.checkpointing.dir", "", "another name for state.checkpoints.dir"},
 			directory(func(o *Options, v string) { o.Checkpoints.Dir = v })},
 		{Setting{"state.backend.data-dir", "", "the directory of data files; by default that of the metadata"},
-			directory(func(o *Options, v string) { o.Checkpoints.DataDir = v })},
+			directory(func(o *Options, v string) { o.Checkpoints.DataDir, o.Checkpoints.Backend.Dir = v, "" })},
 		{Setting{"execution.checkpointing.interval", "0 s", "from the start of one checkpoint to the next; 0: no periodic ones"},
 			span(0, func(o *Options, d time.Duration) { o.Checkpoints.Interval = d })},
 		{Setting{"execution.checkpointing.min-pause", "0 s", "from the end of one checkpoint to the start of the next"},
@@ -109,17 +111,6 @@ func noneIfZero[T int | float64](v T) T {
 
 func setName(*Options, string) error {
 	return fmt.Errorf("the name is an argument of NewJob, not an option")
-}
-
-func setBackend(o *Options, v string) error {
-	switch v {
-	case string(BackendMmap):
-		o.Checkpoints.Backend = BackendMmap
-		return nil
-	case "memory", "filesystem":
-		return fmt.Errorf("%s is coming and not there yet; mmap is the one to use", v)
-	}
-	return fmt.Errorf("%q is none of mmap and, coming, memory and filesystem", v)
 }
 
 func directory(set func(*Options, string)) func(*Options, string) error {

@@ -103,6 +103,10 @@ func randomMetadata(r *rand.Rand) *meta.Metadata {
 		m.Sources = append(m.Sources, meta.Source{UID: text(), Splits: []meta.Split{{ID: text(), Position: text(), MaxTime: r.Int64(), Done: r.IntN(2) == 0}}})
 		m.Sinks = append(m.Sinks, meta.Sink{UID: text(), Txns: []meta.Txn{{Checkpoint: 3, Subtask: 2, Handle: []byte(text())}}})
 	}
+	if r.IntN(4) == 0 {
+		m.Embedded = []byte(text() + "pages")
+		m.Files = []meta.DataFile{{Checkpoint: m.ID, Size: int64(len(m.Embedded)), RootOffset: 3, RootSize: 2, RootHash: r.Uint64()}}
+	}
 	if r.IntN(2) == 0 {
 		m.Notes = map[string]string{text(): text(), text(): text()}
 	}

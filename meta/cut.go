@@ -120,6 +120,13 @@ type Ordered interface {
 	Order(OperatorNo) iter.Seq2[ShardID, PageNo]
 }
 
+// WholeWanter is a [Loader] that may ask for everything: the first cut of a store that is opened from it then holds every
+// page, and is a difference to nothing.
+type WholeWanter interface {
+	Loader
+	WantsWhole() bool
+}
+
 // StateKind says how a state is kept in pages.
 type StateKind uint8
 

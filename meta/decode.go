@@ -8,8 +8,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Decode reads the bytes of a metadata file; name is the file's path, for errors. The bytes may be hostile: nothing is
-// allocated beyond a small multiple of their length. Errors are a [*DamageError], or ErrVersion for a file that is
+// Decode reads the bytes of a metadata file; name is the file's path, for errors. The result may refer to b, which must not
+// be changed afterwards. The bytes may be hostile: nothing is allocated beyond a small multiple of their length. Errors are a [*DamageError], or ErrVersion for a file that is
 // intact but newer than this release.
 func Decode(name string, b []byte) (*Metadata, error) {
 	if err := checkFrame(name, b); err != nil {
@@ -43,6 +43,7 @@ func Decode(name string, b []byte) (*Metadata, error) {
 	d.section(secOperators, func() { m.Operators = many(&d, 32, d.operator) })
 	d.section(secSources, func() { m.Sources = many(&d, 8, d.source) })
 	d.section(secSinks, func() { m.Sinks = many(&d, 8, d.sink) })
+	d.section(secEmbedded, func() { m.Embedded = d.rest() })
 	if d.err == nil && d.at != len(d.b) {
 		d.fail("bytes after the last section")
 	}
@@ -84,9 +85,14 @@ func (d *decoder) check(m *Metadata) {
 	if m.KeyGroups > MaxKeyGroups {
 		d.fail("more key groups than %d", MaxKeyGroups)
 	}
+	if len(m.Embedded) > MaxEmbedded || len(m.Embedded) > 0 && !m.holdsFile() {
+		d.fail("embedded pages of %d bytes that no file describes", len(m.Embedded))
+	}
 	for _, f := range m.Files {
 		switch {
-		case !bareName.MatchString(f.Name):
+		case f.Embedded() && len(m.Embedded) == 0:
+			d.fail("a file without a name and without embedded pages")
+		case !f.Embedded() && !bareName.MatchString(f.Name):
 			d.fail("data file name %q", f.Name)
 		case f.Size < 0 || f.RootOffset < 0 || f.RootSize < 0 || f.RootOffset > f.Size || f.RootSize > f.Size-f.RootOffset:
 			d.fail("root of %s lies outside the file", f.Name)
@@ -106,6 +112,11 @@ func (d *decoder) check(m *Metadata) {
 			last = int(s.ID.Group())
 		}
 	}
+}
+
+// holdsFile says that the embedded bytes are those of the only file.
+func (m *Metadata) holdsFile() bool {
+	return len(m.Files) == 1 && m.Files[0].Embedded() && m.Files[0].Size == int64(len(m.Embedded))
 }
 
 // bareName is what a data file may be called: it names a file beside the metadata and nothing else.
@@ -175,6 +186,14 @@ func (d *decoder) take(n int) []byte {
 	v := d.b[d.at : d.at+n]
 	d.at += n
 	return v
+}
+
+// rest takes what is left of the section, nil if that is nothing.
+func (d *decoder) rest() []byte {
+	if len(d.b) == d.at {
+		return nil
+	}
+	return d.take(len(d.b) - d.at)
 }
 
 func (d *decoder) u8() uint8 {

@@ -24,6 +24,7 @@ const (
 	secOperators = 6
 	secSources   = 7
 	secSinks     = 8
+	secEmbedded  = 9
 )
 
 // Encode returns the bytes of a metadata file:
@@ -59,6 +60,7 @@ func (m *Metadata) Encode() []byte {
 	e.section(secOperators, func() { list(&e, m.Operators, e.operator) })
 	e.section(secSources, func() { list(&e, m.Sources, e.source) })
 	e.section(secSinks, func() { list(&e, m.Sinks, e.sink) })
+	e.section(secEmbedded, func() { e.b = append(e.b, m.Embedded...) })
 	binary.LittleEndian.PutUint64(e.b[12:], uint64(len(e.b)+8))
 	e.u64(xxhash.Sum64(e.b))
 	return e.b

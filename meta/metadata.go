@@ -6,8 +6,11 @@ const Version = 0
 // FileName is the name of a checkpoint's metadata inside its folder.
 const FileName = "_metadata"
 
-// MaxSize bounds a metadata file, in bytes.
-const MaxSize = 64 << 20
+// MaxSize bounds a metadata file, and MaxEmbedded the pages in it, in bytes.
+const (
+	MaxSize     = 64 << 20
+	MaxEmbedded = 48 << 20
+)
 
 // Metadata is everything a checkpoint says about itself. Its durable appearance under its final name is the commit of
 // the checkpoint; all else is named from here.
@@ -30,18 +33,23 @@ type Metadata struct {
 	Operators []Operator
 	Sources   []Source
 	Sinks     []Sink
+
+	Embedded []byte // the bytes of a delta file without a name, which is then the only one in Files
 }
 
 // DataFile names one delta file of the chain and pins its content: Root hashes the file's index, the index hashes its
 // blocks.
 type DataFile struct {
-	Name       string // bare: no separators
+	Name       string // bare: no separators; empty if the bytes are in Metadata.Embedded
 	Checkpoint CheckpointID
 	Size       int64
 	RootOffset int64
 	RootSize   int64
 	RootHash   uint64
 }
+
+// Embedded says that the file's bytes lie in the metadata.
+func (f DataFile) Embedded() bool { return f.Name == "" }
 
 // Operator describes a stateful operator.
 type Operator struct {

@@ -44,6 +44,24 @@ func full() *meta.Metadata {
 	}
 }
 
+// embedded is metadata that holds its pages itself.
+func embedded() *meta.Metadata {
+	m := full()
+	m.Embedded = []byte("the bytes of a delta file")
+	m.Files = []meta.DataFile{{Checkpoint: 42, Size: 25, RootOffset: 20, RootSize: 5, RootHash: 0xbeef}}
+	return m
+}
+
+func TestEmbedded(t *testing.T) {
+	want := embedded()
+	b := want.Encode()
+	got, err := meta.Decode("m", b)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Decode = %+v, %v, want %+v", got, err, want)
+	}
+	everyBitFlipped(t, b)
+}
+
 func TestGolden(t *testing.T) {
 	file := filepath.Join("testdata", "v0", "_metadata")
 	b := full().Encode()
@@ -68,8 +86,10 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func TestEveryBitFlipped(t *testing.T) {
-	b := full().Encode()
+func TestEveryBitFlipped(t *testing.T) { everyBitFlipped(t, full().Encode()) }
+
+func everyBitFlipped(t *testing.T, b []byte) {
+	t.Helper()
 	for i := range b {
 		for bit := range 8 {
 			c := bytes.Clone(b)
@@ -125,6 +145,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{"key group out of range", func(m *meta.Metadata) { m.Operators[0].Shards[1].ID = meta.MakeShardID(1, 128) }},
 		{"shard of another operator", func(m *meta.Metadata) { m.Operators[0].Shards[1].ID = meta.MakeShardID(2, 1) }},
 		{"shards out of order", func(m *meta.Metadata) { slices.Reverse(m.Operators[0].Shards) }},
+		{"pages that no file describes", func(m *meta.Metadata) { m.Embedded = []byte("pages") }},
+		{"pages beside data files", func(m *meta.Metadata) { *m, m.Files = *embedded(), append(embedded().Files, m.Files[0]) }},
+		{"pages of another size", func(m *meta.Metadata) { *m = *embedded(); m.Files[0].Size++ }},
+		{"pages that have a name", func(m *meta.Metadata) { *m = *embedded(); m.Files[0].Name = "a" }},
+		{"no pages", func(m *meta.Metadata) { *m = *embedded(); m.Embedded = nil }},
 		{"operator twice", func(m *meta.Metadata) { m.Operators = append(m.Operators, m.Operators[0]) }},
 	}
 	for _, tt := range tests {

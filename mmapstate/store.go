@@ -87,6 +87,9 @@ func Open(opt Options, from meta.Loader) (_ *Store, err error) {
 	}
 	s := newStore(opt)
 	s.loader, s.base = from, from.Base()
+	if w, ok := from.(meta.WholeWanter); ok {
+		s.wantWhole = w.WantsWhole()
+	}
 	if err := s.adopt(from); err != nil {
 		return nil, err
 	}

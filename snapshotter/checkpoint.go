@@ -19,6 +19,7 @@ type Checkpoint struct {
 	Notes map[string]string // Meta.Notes
 	Path  string            // of the _metadata file
 
+	whole  bool // what builds on it has to be whole
 	fs     vfs.FS
 	files  []*dataFile // the chain, oldest first
 	shards map[meta.ShardID]meta.Shard
@@ -177,18 +178,21 @@ func (r record) fill(page []byte, have meta.LineMask) meta.LineMask {
 
 // Sizes tells what a checkpoint takes on disk, in bytes.
 type Sizes struct {
-	Delta  int64 // the data file that this checkpoint wrote
+	Delta  int64 // the pages that this checkpoint wrote
 	Live   int64 // the pages that exist, whole
-	Stored int64 // all data files that it names
-	Files  int   // how many those are
+	Stored int64 // all data files that it names, and what is embedded
+	Files  int   // how many those data files are
 }
 
 // Sizes adds up what the metadata says.
 func (c *Checkpoint) Sizes() Sizes { return sizesOf(c.Meta) }
 
 func sizesOf(m *meta.Metadata) Sizes {
-	s := Sizes{Files: len(m.Files)}
+	var s Sizes
 	for _, f := range m.Files {
+		if !f.Embedded() {
+			s.Files++
+		}
 		s.Stored += f.Size
 		if f.Checkpoint == m.ID {
 			s.Delta += f.Size

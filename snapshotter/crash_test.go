@@ -235,6 +235,10 @@ var workloads = []workload{
 		(*world).discard, (*world).save,
 	}},
 	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
+	{"embedded", Options{Embed: 1 << 20}, false, false, []step{
+		(*world).save, (*world).save, (*world).abort, (*world).save, (*world).export, (*world).rewind, (*world).reopen, (*world).save,
+	}},
+	{"import, then embedded", Options{Embed: 1 << 20}, true, true, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"import by copy", Options{DataDir: "/data/job"}, true, true, []step{(*world).bring, (*world).save}},
 	{"savepoint", Options{}, false, false, []step{(*world).save, (*world).save, (*world).export, (*world).save, (*world).export}},
 	{"savepoint by copy", Options{DataDir: "/data/job"}, false, true, []step{(*world).save, (*world).export, (*world).save}},
@@ -401,17 +405,21 @@ func runOn(d *Dir, s *fakeStore) error {
 	return onlyNamed(d)
 }
 
-// onlyNamed checks that the data directory holds the files that metadata names, and no others.
+// onlyNamed checks that the directories hold the data files that metadata names, and no others.
 func onlyNamed(d *Dir) error {
 	keep, err := d.allNamed()
 	if err != nil {
 		return err
 	}
-	names, err := d.fs.List(d.o.DataDir)
-	if err != nil {
-		return err
+	var names []string
+	for _, dir := range d.dirs() {
+		in, err := d.fs.List(dir)
+		if err != nil {
+			return err
+		}
+		names = append(names, slices.DeleteFunc(in, func(n string) bool { return !strings.HasSuffix(n, ".delta") })...)
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasSuffix(n, ".delta") })
+	slices.Sort(names)
 	if want := slices.Sorted(maps.Keys(keep)); !slices.Equal(names, want) {
 		return fmt.Errorf("data files %v, want %v", names, want)
 	}

@@ -21,6 +21,7 @@ type Options struct {
 	DataDir  string // the directory of this job's data files; default: beside the metadata
 	Retained int    // how many checkpoints are kept; default 1
 	Whole    bool   // ask every cut for every page: each checkpoint is then one file
+	Embed    int64  // keep the pages in _metadata, at most so many bytes, each time whole; 0: in data files
 	Name     string // the job's name: recorded in a new directory, checked against an old one when both are set
 
 	now    func() time.Time  // tests replace these
@@ -42,6 +43,10 @@ func (o Options) withDefaults(path string) (Options, error) {
 	if o.Retained < 0 {
 		return o, fmt.Errorf("%d retained checkpoints: %w", o.Retained, meta.ErrIncompatible)
 	}
+	if o.Embed < 0 || o.Embed > meta.MaxEmbedded {
+		return o, fmt.Errorf("at most %d bytes in _metadata: want 1 to %d: %w", o.Embed, meta.MaxEmbedded, meta.ErrIncompatible)
+	}
+	o.Whole = o.Whole || o.Embed > 0
 	o.Retained = max(o.Retained, 1)
 	if o.now == nil {
 		o.now = time.Now
@@ -122,11 +127,7 @@ func Open(path string, o Options) (_ *Dir, err error) {
 }
 
 func (d *Dir) lock() error {
-	dirs := []string{d.path}
-	if d.o.DataDir != d.path {
-		dirs = append(dirs, d.o.DataDir)
-	}
-	for _, dir := range dirs {
+	for _, dir := range d.dirs() {
 		if err := vfs.MkdirAll(d.fs, dir); err != nil {
 			return err
 		}
@@ -137,6 +138,14 @@ func (d *Dir) lock() error {
 		d.locks = append(d.locks, l)
 	}
 	return nil
+}
+
+// dirs are the directory of the metadata and, if it is another one, that of the data files.
+func (d *Dir) dirs() []string {
+	if d.o.DataDir == d.path {
+		return []string{d.path}
+	}
+	return []string{d.path, d.o.DataDir}
 }
 
 func (d *Dir) unlock() error {
@@ -176,16 +185,25 @@ func (d *Dir) survey() error {
 // folders lists the ids of the chk-N folders, ascending, with and without metadata.
 func (d *Dir) folders() ([]meta.CheckpointID, error) { return chkFolders(d.fs, d.path) }
 
-// dataFiles lists the data files that carry this job's id.
-func (d *Dir) dataFiles() ([]dataHeader, error) {
-	names, err := d.fs.List(d.o.DataDir)
-	if err != nil {
-		return nil, err
-	}
-	var own []dataHeader
-	for _, name := range names {
-		if h, ok := parseDataName(name); ok && h.job == d.job {
-			own = append(own, h)
+// ownFile is a data file that carries this job's id.
+type ownFile struct {
+	dataHeader
+	path string
+}
+
+// dataFiles lists the data files that carry this job's id: also those beside the metadata that were written before the job
+// had a data directory.
+func (d *Dir) dataFiles() ([]ownFile, error) {
+	var own []ownFile
+	for _, dir := range d.dirs() {
+		names, err := d.fs.List(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			if h, ok := parseDataName(name); ok && h.job == d.job {
+				own = append(own, ownFile{h, filepath.Join(dir, name)})
+			}
 		}
 	}
 	return own, nil

@@ -45,6 +45,9 @@ func newFakeStore(op meta.OperatorNo) *fakeStore {
 func openFakeStore(op meta.OperatorNo, l meta.Loader) (*fakeStore, error) {
 	s := newFakeStore(op)
 	s.base = l.Base()
+	if w, ok := l.(meta.WholeWanter); ok {
+		s.whole = w.WantsWhole()
+	}
 	for _, sh := range l.Shards(op) {
 		all := make([]byte, int(sh.Pages)*meta.PageSize)
 		if err := l.Load(context.Background(), sh.ID, 0, all); err != nil {

@@ -44,6 +44,11 @@ func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, report func(don
 	for i, f := range from.files {
 		ref := f.ref
 		ref.Checkpoint = first + meta.CheckpointID(i)
+		if ref.Embedded() { // its bytes are in m already
+			m.Files = append(m.Files, ref)
+			p.add(ref.Size)
+			continue
+		}
 		ref.Name = dataName(m.Job, m.Attempt, ref.Checkpoint)
 		m.Files = append(m.Files, ref)
 		if err := d.bringIn(ctx, from.fs, f, d.dataPath(ref.Name), p.add); err != nil {
@@ -86,7 +91,9 @@ func syncByName(fsys vfs.FS, name string) (err error) {
 // dropImport removes what a failed import has made, as far as storage lets it.
 func (d *Dir) dropImport(m *meta.Metadata) {
 	for _, f := range m.Files {
-		d.fs.Remove(d.dataPath(f.Name))
+		if !f.Embedded() {
+			d.fs.Remove(d.dataPath(f.Name))
+		}
 	}
 	d.fs.Remove(d.chkPath(m.ID) + "/" + metaTemp)
 	d.fs.Remove(d.chkPath(m.ID))

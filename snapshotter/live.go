@@ -33,7 +33,7 @@ func (d *Dir) openLive(m *meta.Metadata) error {
 			delete(shared, ref.Name)
 		} else {
 			var err error
-			if f, err = openDataFile(d.fs, d.places(c.Path), ref); err != nil {
+			if f, err = c.openData(d.places(c.Path), ref); err != nil {
 				return errors.Join(err, c.Close())
 			}
 		}

@@ -137,7 +137,7 @@ func openCheckpoint(fsys vfs.FS, file, dataDir string) (*Checkpoint, error) {
 	}
 	var missing []string
 	for _, ref := range m.Files {
-		f, err := openDataFile(fsys, places, ref)
+		f, err := c.openData(places, ref)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, ref.Name)
 			continue
@@ -194,7 +194,7 @@ func (d *Dir) adopt(m *meta.Metadata) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.current == nil || d.current.ID < m.ID {
-		d.current = m
+		d.current = withoutPages(m)
 	}
 	return nil
 }
@@ -224,6 +224,7 @@ func (d *Dir) restore(file string) (*Checkpoint, error) {
 		c.Close()
 		return nil, err
 	}
+	c.whole = d.o.Whole
 	release := d.Pin(c.Meta.ID)
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
-	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
 // Pending is a checkpoint under way: cuts are added, drained into one delta file, and published together or not at all.
@@ -59,7 +58,7 @@ func (d *Dir) Begin() (*Pending, error) {
 	d.next++
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.packer.header = dataHeader{job: d.job, attempt: p.attempt, checkpoint: p.id}
-	p.packer.create = func() (vfs.File, error) { return d.fs.Create(d.dataPath(p.dataName())) }
+	p.packer.create = p.create
 	d.active[p] = true
 	return p, nil
 }
@@ -205,7 +204,7 @@ func (p *Pending) clean() {
 		return
 	}
 	p.cleaned = true
-	if p.packer.file != nil {
+	if p.packer.file != nil && p.d.o.Embed == 0 {
 		p.packer.file.Close()
 		p.d.fs.Remove(p.d.dataPath(p.dataName()))
 	}

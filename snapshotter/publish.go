@@ -123,8 +123,10 @@ func (p *Pending) describe(m *meta.Metadata) (whole bool, err error) {
 		}
 		base = meta.Base{Job: head.Job, Checkpoint: head.ID}
 	}
-	m.Files, err = p.d.chain(base)
-	return false, err
+	if m.Files, err = p.d.chain(base); err != nil {
+		return false, err
+	}
+	return false, p.d.mayFollow(m.Files)
 }
 
 func (p *Pending) writeData(m *meta.Metadata, whole bool) error {
@@ -135,6 +137,9 @@ func (p *Pending) writeData(m *meta.Metadata, whole bool) error {
 	file, ok, err := p.packer.finish()
 	if err != nil || !ok {
 		return err
+	}
+	if p.d.o.Embed > 0 {
+		return p.embed(m, file)
 	}
 	// step 2: its content becomes durable
 	if err := p.packer.file.Sync(); err != nil { // guard: sync-data
@@ -196,7 +201,7 @@ func (d *Dir) commit(m *meta.Metadata, claim func() error) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.current = m
+	d.current = withoutPages(m)
 	d.named[m.ID] = names
 	clear(d.unknown) // they are older, and ordinary now
 	return nil
@@ -233,7 +238,9 @@ func (d *Dir) mayPublish(id meta.CheckpointID, a meta.Attempt) error {
 func namesOf(m *meta.Metadata) map[string]bool {
 	names := make(map[string]bool, len(m.Files))
 	for _, f := range m.Files {
-		names[f.Name] = true
+		if !f.Embedded() {
+			names[f.Name] = true
+		}
 	}
 	return names
 }

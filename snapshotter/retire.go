@@ -114,14 +114,13 @@ func (d *Dir) sweep(ctx context.Context, limit meta.CheckpointID) error {
 		return err
 	}
 	for _, f := range files {
-		name := dataName(f.job, f.attempt, f.checkpoint)
-		if f.checkpoint >= limit || keep[name] {
+		if f.checkpoint >= limit || keep[filepath.Base(f.path)] {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := remove(d.fs, d.dataPath(name)); err != nil {
+		if err := remove(d.fs, f.path); err != nil {
 			return err
 		}
 	}

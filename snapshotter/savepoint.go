@@ -101,6 +101,10 @@ func (e *exporter) fill(ctx context.Context) error {
 	// step 2: the data files, each durable
 	p := progress{report: e.o.Progress, total: e.c.Sizes().Stored}
 	for _, f := range e.c.files {
+		if f.ref.Embedded() {
+			p.add(f.ref.Size)
+			continue
+		}
 		if err := copyFile(ctx, f, e.o.FS, filepath.Join(e.temp, f.ref.Name), p.add); err != nil {
 			return err
 		}
@@ -129,7 +133,9 @@ func (e *exporter) metadata() *meta.Metadata {
 // drop removes what there is of the temporary folder, as far as storage lets it.
 func (e *exporter) drop() {
 	for _, f := range e.c.files {
-		e.o.FS.Remove(filepath.Join(e.temp, f.ref.Name))
+		if !f.ref.Embedded() {
+			e.o.FS.Remove(filepath.Join(e.temp, f.ref.Name))
+		}
 	}
 	e.o.FS.Remove(filepath.Join(e.temp, meta.FileName))
 	e.o.FS.Remove(e.temp)

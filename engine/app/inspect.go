@@ -133,9 +133,10 @@ type inspection struct {
 	KeyGroups  int       `json:"key_groups"`
 	Args       []string  `json:"args"`
 
-	DeltaBytes  int64 `json:"delta_bytes"`
-	StoredBytes int64 `json:"stored_bytes"`
-	LiveBytes   int64 `json:"live_bytes"`
+	DeltaBytes    int64 `json:"delta_bytes"`
+	StoredBytes   int64 `json:"stored_bytes"`
+	EmbeddedBytes int64 `json:"embedded_bytes,omitempty"` // those stored in the metadata itself
+	LiveBytes     int64 `json:"live_bytes"`
 
 	Operators []operatorInfo `json:"operators"`
 	Splits    []splitInfo    `json:"splits"`
@@ -199,7 +200,7 @@ func inspect(cp *snapshotter.Checkpoint) inspection {
 	r := inspection{
 		Path: cp.Path, Job: m.Name, JobID: m.Job.String(), Checkpoint: uint64(m.ID), Attempt: uint32(m.Attempt),
 		Created: time.Unix(0, m.Created).UTC(), Format: meta.Version, KeyGroups: int(m.KeyGroups), Args: m.Args,
-		DeltaBytes: sizes.Delta, StoredBytes: sizes.Stored, LiveBytes: sizes.Live,
+		DeltaBytes: sizes.Delta, StoredBytes: sizes.Stored, EmbeddedBytes: int64(len(m.Embedded)), LiveBytes: sizes.Live,
 	}
 	for _, o := range m.Operators {
 		r.Operators = append(r.Operators, inspectOperator(o))
@@ -215,7 +216,9 @@ func inspect(cp *snapshotter.Checkpoint) inspection {
 		}
 	}
 	for _, f := range m.Files {
-		r.Files = append(r.Files, fileInfo{f.Name, uint64(f.Checkpoint), f.Size})
+		if !f.Embedded() {
+			r.Files = append(r.Files, fileInfo{f.Name, uint64(f.Checkpoint), f.Size})
+		}
 	}
 	return r
 }

@@ -107,6 +107,43 @@ func TestDataFiles(t *testing.T) {
 	}
 }
 
+// A checkpoint of the memory backend is one file, wherever it is copied to.
+func TestEmbeddedCheckpoint(t *testing.T) {
+	w := newWorld(t)
+	stop := func() {
+		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 3 {
+			time.Sleep(time.Millisecond)
+		}
+		w.signals <- syscall.SIGTERM
+	}
+	memory := []string{"-D", "state.backend=memory", "-D", "execution.checkpointing.interval=20ms"}
+	if code := w.during(stop, append(memory, "keyed")...); code != exitDone {
+		t.Fatalf("exit %d:\n%s", code, w.stderr)
+	}
+	b, err := os.ReadFile(w.keptPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("alone", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write("alone/_metadata", string(b))
+	w.expect(exitDone, "", "verify", "alone")
+	if !strings.Contains(w.stdout.String(), "its metadata with ") {
+		t.Errorf("verify: %s", w.stdout)
+	}
+	w.expect(exitDone, "", "inspect", "alone")
+	if !strings.Contains(w.stdout.String(), " in the metadata itself") || strings.Contains(w.stdout.String(), "data files") {
+		t.Errorf("inspect: %s", w.stdout)
+	}
+	if code := w.during(stop, "-s", "alone", "-D", "state.checkpoints.dir=other", "-D", "execution.checkpointing.interval=20ms", "keyed"); code != exitDone {
+		t.Fatalf("exit %d:\n%s", code, w.stderr)
+	}
+	if files, _ := filepath.Glob("other/keyed/*.delta"); len(files) == 0 {
+		t.Error("no data files under the default backend")
+	}
+}
+
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

@@ -30,9 +30,16 @@ func (r inspection) facts() [][]string {
 		{"key groups", fmt.Sprint(r.KeyGroups)},
 		{"arguments", orDash(quoteAll(r.Args))},
 		{"written", bytesText(r.DeltaBytes) + " by this checkpoint"},
-		{"stored", fmt.Sprintf("%s in %d data files", bytesText(r.StoredBytes), len(r.Files))},
+		{"stored", r.stored()},
 		{"state", bytesText(r.LiveBytes) + " in pages"},
 	}
+}
+
+func (r inspection) stored() string {
+	if r.EmbeddedBytes > 0 {
+		return bytesText(r.StoredBytes) + " in the metadata itself"
+	}
+	return fmt.Sprintf("%s in %d data files", bytesText(r.StoredBytes), len(r.Files))
 }
 
 func (r inspection) operatorRows() (rows [][]string) {

@@ -18,7 +18,7 @@ type verification struct {
 	Path   string `json:"path,omitempty"`
 	Intact bool   `json:"intact"`
 	Files  int    `json:"files,omitempty"` // data files
-	Bytes  int64  `json:"bytes,omitempty"` // in them
+	Bytes  int64  `json:"bytes,omitempty"` // in them, or embedded in the metadata
 
 	Error  string `json:"error,omitempty"`
 	File   string `json:"file,omitempty"` // the damaged one
@@ -38,8 +38,7 @@ func (p *program) verifyCommand() *cobra.Command {
 				v.report(p.stdout, err)
 			}
 			if err == nil && !f.json {
-				fmt.Fprintf(p.stdout, "%s is intact: its metadata and %d data files with %s, every hash checked\n",
-					v.Path, v.Files, bytesText(v.Bytes))
+				fmt.Fprintf(p.stdout, "%s is intact: %s, every hash checked\n", v.Path, v.parts())
 			}
 			return err
 		},
@@ -67,6 +66,13 @@ func (p *program) verify(cmd *cobra.Command, f restFlags, path string) (verifica
 	}
 	v.Intact, v.Files, v.Bytes = true, sizes.Files, sizes.Stored
 	return v, nil
+}
+
+func (v verification) parts() string {
+	if v.Files == 0 && v.Bytes > 0 {
+		return "its metadata with " + bytesText(v.Bytes) + " of pages in it"
+	}
+	return fmt.Sprintf("its metadata and %d data files with %s", v.Files, bytesText(v.Bytes))
 }
 
 func (v verification) report(w io.Writer, err error) {
