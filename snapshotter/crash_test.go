@@ -240,7 +240,10 @@ var workloads = []workload{
 	}},
 	{"import, then embedded", Options{Embed: 1 << 20}, true, true, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"import by copy", Options{DataDir: "/data/job"}, true, true, []step{(*world).bring, (*world).save}},
-	{"savepoint", Options{}, false, false, []step{(*world).save, (*world).save, (*world).export, (*world).save, (*world).export}},
+	{"savepoint", Options{}, false, false, []step{(*world).save, (*world).save, (*world).export, (*world).save, (*world).export, (*world).dropSavepoint}},
+	{"discard", Options{DataDir: "/data/job", Retained: 3}, false, false, []step{
+		(*world).save, (*world).save, (*world).whole, (*world).dropOldest, (*world).dropNewest, (*world).save,
+	}},
 	{"savepoint by copy", Options{DataDir: "/data/job"}, false, true, []step{(*world).save, (*world).export, (*world).save}},
 }
 
@@ -322,7 +325,8 @@ type promise struct {
 	floor    meta.CheckpointID // not older than this
 	gap, top meta.CheckpointID // and not in (gap, top]
 
-	savepoints []string
+	savepoints []string // that exist
+	discarded  []string // or are about to be
 }
 
 func promised(marks []string) promise {
@@ -345,6 +349,9 @@ func promised(marks []string) promise {
 			p = promise{none: true, savepoints: p.savepoints}
 		case "savepoint":
 			p.savepoints = append(p.savepoints, rest)
+		case "discarding-savepoint":
+			p.savepoints = slices.DeleteFunc(p.savepoints, func(s string) bool { return s == rest })
+			p.discarded = append(p.discarded, rest)
 		}
 	}
 	return p

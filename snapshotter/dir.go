@@ -67,11 +67,12 @@ func randomJob() meta.JobID {
 // for when no checkpoint is under way.
 //
 //	<path>/_job  <path>/chk-<id>/_metadata          <data dir>/<job>-<attempt>-<checkpoint>.delta
+//	                                                <data dir>/_home-<job>, if that is another directory
 type Dir struct {
 	path  string
 	o     Options
 	fs    vfs.FS
-	locks []io.Closer
+	locks []io.Closer // set by Open, taken back by the last Close
 
 	publish sync.Mutex // the right to publish: held across steps 6 and 7
 
@@ -120,6 +121,9 @@ func Open(path string, o Options) (_ *Dir, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
+	if err := d.moveIn(); err != nil {
+		return nil, err
+	}
 	if err := d.survey(); err != nil {
 		return nil, err
 	}
@@ -150,10 +154,13 @@ func (d *Dir) dirs() []string {
 
 func (d *Dir) unlock() error {
 	var errs []error
-	for _, l := range d.locks {
+	d.mu.Lock()
+	locks := d.locks
+	d.locks = nil
+	d.mu.Unlock()
+	for _, l := range locks {
 		errs = append(errs, l.Close())
 	}
-	d.locks = nil
 	return errors.Join(errs...)
 }
 
@@ -298,14 +305,16 @@ func (d *Dir) Close() error {
 	return errors.Join(append(errs, d.unlock())...)
 }
 
+// usable says whether this Dir may change anything on disk.
 func (d *Dir) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
 		return fmt.Errorf("%s: %w", d.path, errClosed)
 	}
-	return nil
+	return d.held()
 }

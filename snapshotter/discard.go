@@ -72,7 +72,13 @@ func (d *Dir) DiscardAll(ctx context.Context) error {
 	if err := remove(d.fs, filepath.Join(d.path, jobFile)); err != nil {
 		return err
 	}
-	return d.becomeNew()
+	if err := remove(d.fs, d.dataPath(homeFile(d.Job()))); err != nil {
+		return err
+	}
+	if err := d.becomeNew(); err != nil {
+		return err
+	}
+	return d.moveIn()
 }
 
 // notFound turns a missing file into meta.ErrNotFound.

@@ -16,6 +16,8 @@ const (
 	metaTemp = meta.FileName + ".tmp"
 	jobFile  = "_job"
 	jobTemp  = jobFile + ".tmp"
+
+	probeTemp = "_probe.tmp"
 )
 
 // dataName names a delta file. The three together are never used twice; the widths are fixed, so names sort by age.

@@ -62,7 +62,7 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 	p.drains.Wait()
 	p.work.Lock()
 	defer p.work.Unlock()
-	if err := p.failure(); err != nil {
+	if err := errors.Join(p.failure(), p.d.held()); err != nil {
 		return Info{}, err
 	}
 	whole, err := p.describe(m)
@@ -183,6 +183,9 @@ func (d *Dir) writeMeta(m *meta.Metadata) error {
 func (d *Dir) commit(m *meta.Metadata, claim func() error) error {
 	d.publish.Lock()
 	defer d.publish.Unlock()
+	if err := d.held(); err != nil {
+		return err
+	}
 	if err := claim(); err != nil {
 		return err
 	}

@@ -182,26 +182,11 @@ func (d *Dir) SweepOrphans(ctx context.Context) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
-	if _, err := d.allNamed(); err != nil {
-		return fmt.Errorf("no data file was deleted: %w", err)
-	}
-	ids, err := d.folders()
+	folders, _, err := d.orphans()
 	if err != nil {
 		return err
 	}
-	var empty []meta.CheckpointID
-	found := false
-	for _, id := range slices.Backward(ids) {
-		has, err := d.hasMeta(id)
-		if err != nil {
-			return err
-		}
-		if !has && found && !d.mustKeep(id) {
-			empty = append(empty, id)
-		}
-		found = found || has
-	}
-	if err := d.removeFolders(empty); err != nil {
+	if err := d.removeFolders(folders); err != nil {
 		return err
 	}
 	return d.sweep(ctx, ^meta.CheckpointID(0))

@@ -50,6 +50,9 @@ func (w *world) checkSavepoints(left vfs.FS, p promise) error {
 		} else if err != nil {
 			return fmt.Errorf("savepoint %s: %w", folder, err)
 		}
+		if _, err := sizeOf(left, moved+"/"+meta.FileName); errors.Is(err, fs.ErrNotExist) && slices.Contains(p.discarded, folder) {
+			continue
+		}
 		c, err := Load(moved, LoadOptions{FS: left})
 		if err != nil {
 			return fmt.Errorf("savepoint: %w", err)
@@ -67,6 +70,51 @@ func (w *world) checkSavepoints(left vfs.FS, p promise) error {
 		}
 	}
 	return nil
+}
+
+// dropSavepoint discards the newest savepoint.
+func (w *world) dropSavepoint() error {
+	folder := fmt.Sprintf("/user/savepoints/%d", w.names)
+	if _, err := sizeOf(w.fs, folder+"/"+meta.FileName); err != nil {
+		return nil // a fault has left nothing to discard
+	}
+	w.mark("discarding-savepoint " + folder)
+	_, err := Discard(ctx, folder, Options{FS: w.fs})
+	return err
+}
+
+// drop discards a checkpoint at rest.
+func (w *world) drop(which func([]meta.CheckpointID) meta.CheckpointID) error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	ids, err := w.d.List()
+	if err != nil || len(ids) < 2 {
+		return err
+	}
+	id := which(ids)
+	file := w.d.metaPath(id)
+	w.close()
+	newest := id == ids[len(ids)-1]
+	if newest {
+		w.mark(fmt.Sprint("rewinding ", ids[len(ids)-2]))
+	}
+	o := w.o
+	if _, err := Discard(ctx, file, o); err != nil {
+		return err
+	}
+	if newest {
+		w.mark(fmt.Sprintf("rewound %d %d", ids[len(ids)-2], id))
+	}
+	return nil
+}
+
+func (w *world) dropOldest() error {
+	return w.drop(func(ids []meta.CheckpointID) meta.CheckpointID { return ids[0] })
+}
+
+func (w *world) dropNewest() error {
+	return w.drop(func(ids []meta.CheckpointID) meta.CheckpointID { return ids[len(ids)-1] })
 }
 
 // handled is a checkpoint with a prepared transaction, and some files.

@@ -194,12 +194,23 @@ func (m *Mem) Lock(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("%s: %w with pid %d", dir, meta.ErrLocked, os.Getpid())
 	}
 	n.locked = true
-	return &memLock{m: m, n: n}, nil
+	return &memLock{m: m, n: n, dir: dir}, nil
 }
 
 type memLock struct {
-	m *Mem
-	n *node // nil once released
+	m   *Mem
+	n   *node // nil once released
+	dir string
+}
+
+// Held is for the function of that name.
+func (l *memLock) Held() error {
+	l.m.mu.RLock()
+	defer l.m.mu.RUnlock()
+	if n, err := l.m.directory("lock", l.dir); err != nil || n != l.n {
+		return notHeld(l.dir)
+	}
+	return nil
 }
 
 func (l *memLock) Close() error {

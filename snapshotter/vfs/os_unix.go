@@ -64,9 +64,24 @@ type dirLock struct {
 	err  error
 }
 
+// Held is for the function of that name.
+func (l *dirLock) Held() error {
+	locked, err := l.d.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(l.d.Name())
+	if err != nil || !os.SameFile(locked, named) {
+		return notHeld(l.d.Name())
+	}
+	return nil
+}
+
 func (l *dirLock) Close() error {
 	l.once.Do(func() {
-		os.Remove(filepath.Join(l.d.Name(), ownerFile))
+		if l.Held() == nil {
+			os.Remove(filepath.Join(l.d.Name(), ownerFile))
+		}
 		l.err = l.d.Close()
 	})
 	return l.err

@@ -10,7 +10,10 @@
 package vfs
 
 import (
+	"fmt"
 	"io"
+
+	"github.com/pagetide/pagetide/meta"
 )
 
 // FS is a file system. Names are slash- or OS-separated paths, absolute or relative to the process. Errors satisfy
@@ -45,6 +48,19 @@ type FS interface {
 	// Lock takes the directory for this owner until Close, or until the process ends. If another owner has it, in this
 	// process or another, Lock returns an error that wraps meta.ErrLocked and names the holder's pid where it is known.
 	Lock(dir string) (io.Closer, error)
+}
+
+// Held says whether a lock still covers the directory that its path leads to. When somebody has moved the directory away,
+// or removed it, and perhaps made another, the error wraps meta.ErrRevoked: the new one may have another owner.
+func Held(lock io.Closer) error {
+	if h, ok := lock.(interface{ Held() error }); ok {
+		return h.Held()
+	}
+	return nil // it cannot be moved while it is locked
+}
+
+func notHeld(dir string) error {
+	return fmt.Errorf("%s is no longer the directory that was locked: %w", dir, meta.ErrRevoked)
 }
 
 // File is an open file. Write appends. Only ReadAt and Size may be called concurrently.

@@ -204,6 +204,12 @@ func (s suite) lock(t *testing.T) {
 	must(t, first.Close())
 	second, err := s.fsys.Lock(d)
 	must(t, err)
+	must(t, vfs.Held(second))
+	if s.fsys.Rename(d, s.path("moved")) == nil { // some systems do not let go of a locked directory
+		want(t, "Held of a moved directory", vfs.Held(second), meta.ErrRevoked)
+		must(t, s.fsys.Mkdir(d))
+		want(t, "Held of a directory made anew", vfs.Held(second), meta.ErrRevoked)
+	}
 	must(t, second.Close())
 	_, err = s.fsys.Lock(s.path("missing"))
 	want(t, "Lock of a missing directory", err, fs.ErrNotExist)
