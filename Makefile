@@ -5,6 +5,7 @@ FUZZTIME ?= 30s
 FUZZWORKERS ?= 1
 KILLS    ?= 20
 ROWS     ?= 200000
+SIZE     ?= 2
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
@@ -42,6 +43,10 @@ cross: ## build and vet for every platform that is supported
 .PHONY: torture
 torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 and 2, and compare its output
 	PAGETIDE_KILLS=$(KILLS) PAGETIDE_ROWS=$(ROWS) $(GO) test -count=1 -run TestKilledAndResumed -v -timeout 60m ./cmd/pagetide
+
+.PHONY: crash
+crash: ## cut the power after every file-system call of every workload; SIZE=n builds n times the random states
+	$(GO) run ./snapshotter/testdata/prove.go -size $(SIZE) crash
 
 .PHONY: mutants
 mutants: ## delete each sync and hash check in turn; every one must make a test fail

@@ -1,18 +1,16 @@
 package engine_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,45 +18,42 @@ import (
 	"github.com/pagetide/pagetide/engine/connect/file"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
+	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
 
-// TestEveryCrashOfAWholeJob records every file-system call of a job with several checkpoints and a transactional sink,
+// crashRuns are whole jobs that lose power everywhere: each runs as the phases say, one after the other, and is resumed at
+// another parallelism after the cut.
+var crashRuns = []struct {
+	name   string
+	phases []int // the parallelism of each run; all but the last are stopped
+	resume int
+}{
+	{"two-phase sink commit", []int{1}, 1},
+	{"rescale", []int{1, 2}, 3},
+}
+
+// TestCrashOfAWholeJob records every file-system call of a job with several checkpoints and a transactional sink,
 // rebuilds what a power cut after each of them may leave, resumes the job there, and compares its whole output.
-func TestEveryCrashOfAWholeJob(t *testing.T) {
-	const seed = 11
-	all := events(400)
-	want := wantSums(all)
-	disk := vfs.NewCrash()
-	recordRun(t, disk, all)
-	if got := visible(t, disk.Mem); !slices.Equal(got, want) {
-		t.Fatalf("the recorded run itself is wrong: %d rows, want %d", len(got), len(want))
-	}
-	var states atomic.Int64
-	points := make(chan int)
-	var workers sync.WaitGroup
-	for range 2 {
-		workers.Go(func() {
-			for n := range points {
-				for what, left := range disk.States(n, seed) {
-					states.Add(1)
-					if fault := resume(t, left, all, want, disk.Marked(n)); fault != "" {
-						calls := disk.Calls()
-						t.Errorf("seed %d, crash after call %d of %d (%s), %s: %s", seed, n, len(calls), calls[max(n, 1)-1], what, fault)
-					}
-				}
+func TestCrashOfAWholeJob(t *testing.T) {
+	for _, tt := range crashRuns {
+		t.Run(tt.name, func(t *testing.T) {
+			tally := vfstest.NewTally(t, "crash", tt.name)
+			all := events(400)
+			for i := range all { // a window ends in every step
+				all[i].At = t0.Add(time.Duration(3*i) * time.Second)
 			}
+			want := wantSums(all)
+			disk := vfs.NewCrash()
+			recordRun(t, disk, all, tt.phases)
+			if got, err := visible(disk.Mem); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("the recorded run itself is wrong: %d rows, want %d, %v", len(got), len(want), err)
+			}
+			power := vfstest.Crashes{Disk: disk, Seed: 11, Sample: 20}
+			power.Check(tally, func(left *vfs.Mem, acked []string) error {
+				return resume(t.Context(), left, all, want, acked, tt.resume)
+			})
 		})
 	}
-	step := 1
-	if testing.Short() {
-		step = 8
-	}
-	for n := 0; n <= disk.Len() && !t.Failed(); n += step {
-		points <- n
-	}
-	close(points)
-	workers.Wait()
-	t.Logf("%d points, %d states", disk.Len()+1, states.Load())
 }
 
 // steps is a source that gives stepSize records at a time, each time it is let if there is a gate.
@@ -116,86 +111,114 @@ func crashJob(in steps, disk vfs.FS, at func(int64)) *engine.Job {
 	return job
 }
 
-// recordRun runs the job with a checkpoint after every step, and marks what was acknowledged.
-func recordRun(t *testing.T, disk *vfs.Crash, all []event) {
+// recordRun runs the job phase after phase, with a checkpoint after every step, and marks what was acknowledged.
+func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int) {
 	t.Helper()
-	gate, reached := make(chan bool), make(chan bool, 1)
-	job := crashJob(steps{all, gate}, disk, func(n int64) {
-		if n%stepSize == stepSize-1 {
-			reached <- true
-		}
-	})
-	r, err := job.Start(t.Context(), engine.Options{Checkpoints: engine.Checkpoints{Dir: "state"}.On(disk)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range len(all) / stepSize {
-		gate <- true
-		<-reached
-		cp, err := r.Checkpoint(t.Context())
-		if errors.Is(err, meta.ErrAborted) {
-			break // the input has ended, and with it the job
-		}
+	perPhase := len(all) / stepSize / len(phases)
+	for i, parallelism := range phases {
+		gate, reached := make(chan bool), make(chan bool, 1)
+		job := crashJob(steps{all, gate}, disk, func(n int64) {
+			if n%stepSize == stepSize-1 {
+				reached <- true
+			}
+		})
+		o := crashOptions(disk, parallelism)
+		r, err := job.Start(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		disk.Mark(fmt.Sprint(uint64(cp.ID)))
+		for range perPhase {
+			gate <- true
+			<-reached
+			cp, err := r.Checkpoint(t.Context())
+			if errors.Is(err, meta.ErrAborted) {
+				break // the input has ended, and with it the job
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.Mark(fmt.Sprint(uint64(cp.ID)))
+		}
+		if i < len(phases)-1 {
+			cp, err := r.Stop(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.Mark(fmt.Sprint(uint64(cp.ID)))
+			continue
+		}
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := r.Wait(); err != nil {
-		t.Fatal(err)
+}
+
+func crashOptions(disk vfs.FS, parallelism int) engine.Options {
+	return engine.Options{
+		Checkpoints: engine.Checkpoints{Dir: "state"}.On(disk), Restore: engine.Resume(),
+		Parallelism: parallelism, MaxParallelism: 8,
 	}
 }
 
 // resume runs the job on what a crash left; it returns what is wrong, if anything is.
-func resume(t *testing.T, left *vfs.Mem, all []event, want, acked []string) string {
-	t.Helper()
-	before := visible(t, left)
+func resume(ctx context.Context, left *vfs.Mem, all []event, want, acked []string, parallelism int) error {
+	before, err := visible(left)
+	if err != nil {
+		return err
+	}
 	var from engine.Checkpoint
-	o := engine.Options{Checkpoints: engine.Checkpoints{Dir: "state"}.On(left), Restore: engine.Resume()}
+	o := crashOptions(left, parallelism)
 	o.Hooks.Restored = func(c engine.Checkpoint) { from = c }
-	err := crashJob(steps{all: all}, left, func(int64) {}).Run(t.Context(), o)
-	got := visible(t, left)
+	err = crashJob(steps{all: all}, left, func(int64) {}).Run(ctx, o)
+	got, readErr := visible(left)
 	switch {
 	case errors.Is(err, meta.ErrExists) && slices.Equal(before, want):
-		return "" // the run had finished
-	case err != nil:
-		return err.Error()
+		return nil // the run had finished
+	case err != nil || readErr != nil:
+		return errors.Join(err, readErr)
 	case !slices.Equal(got, want):
-		return fmt.Sprintf("%d rows before, %d after, want %d", len(before), len(got), len(want))
-	case len(acked) > 0 && from.ID != 0 && fmt.Sprintf("%6d", from.ID) < fmt.Sprintf("%6s", acked[len(acked)-1]):
-		return fmt.Sprintf("resumed from checkpoint %d, %s was acknowledged", from.ID, acked[len(acked)-1])
+		return fmt.Errorf("%d rows before, %d after, want %d", len(before), len(got), len(want))
+	case len(acked) > 0 && fmt.Sprintf("%6d", from.ID) < fmt.Sprintf("%6s", acked[len(acked)-1]):
+		return fmt.Errorf("resumed from checkpoint %d, %s was acknowledged", from.ID, acked[len(acked)-1])
 	}
-	return ""
+	return nil
 }
 
 // visible returns the committed rows, sorted.
-func visible(t *testing.T, disk vfs.FS) (rows []string) {
-	t.Helper()
+func visible(disk vfs.FS) (rows []string, err error) {
 	names, err := disk.List("out")
-	if err != nil {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, "part-") {
 			continue
 		}
-		f, err := disk.Open("out/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, _ := f.Size()
-		data, err := io.ReadAll(io.NewSectionReader(f, 0, size))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range bytes.Lines(data) {
-			var s string
-			if err := json.Unmarshal(line, &s); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			rows = append(rows, s)
-		}
+		more, readErr := rowsOf(disk, "out/"+name)
+		rows, err = append(rows, more...), errors.Join(err, readErr)
 	}
 	slices.Sort(rows)
-	return rows
+	return rows, err
+}
+
+func rowsOf(disk vfs.FS, name string) (rows []string, err error) {
+	f, err := disk.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	for d := json.NewDecoder(io.NewSectionReader(f, 0, size)); ; {
+		var s string
+		if err := d.Decode(&s); err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return rows, err
+		}
+		rows = append(rows, s)
+	}
 }

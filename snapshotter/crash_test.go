@@ -12,6 +12,7 @@ import (
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
+	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
 
 // world is a job as the crash and fault tests run it: a directory, a store, and what every checkpoint should hold.
@@ -217,7 +218,8 @@ func (w *world) bring() error {
 
 type step = func(*world) error
 
-// workload is a run that is cut, killed and failed everywhere.
+// workload is a run that is cut, killed and failed everywhere. A new way to change a directory gets a step and a place in
+// the list; everything else follows.
 type workload struct {
 	name    string
 	o       Options
@@ -227,12 +229,18 @@ type workload struct {
 }
 
 var workloads = []workload{
-	{"plain", Options{}, false, false, []step{
-		(*world).save, (*world).save, (*world).abort, (*world).save, (*world).whole, (*world).reopen, (*world).save,
+	{"first", Options{}, false, false, []step{(*world).save}},
+	{"incremental", Options{}, false, false, []step{
+		(*world).save, (*world).save, (*world).abort, (*world).save, (*world).save,
 	}},
-	{"two directories", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
-		(*world).save, (*world).save, (*world).foreign, (*world).save, (*world).rewind, (*world).save, (*world).whole, (*world).save,
-		(*world).discard, (*world).save,
+	{"cleaning and retire", Options{Retained: 2}, false, false, []step{
+		(*world).save, (*world).save, (*world).foreign, (*world).save, (*world).whole, (*world).save, (*world).whole, (*world).save,
+	}},
+	{"restore, then run", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
+		(*world).save, (*world).save, (*world).reopen, (*world).save, (*world).rewind, (*world).save, (*world).reopen, (*world).whole, (*world).save,
+	}},
+	{"discard", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
+		(*world).save, (*world).save, (*world).foreign, (*world).discard, (*world).save,
 	}},
 	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"embedded", Options{Embed: 1 << 20}, false, false, []step{
@@ -433,10 +441,11 @@ func onlyNamed(d *Dir) error {
 	return nil
 }
 
+// TestCrashAnywhere cuts the power after every call of every workload.
 func TestCrashAnywhere(t *testing.T) {
 	for _, tt := range workloads {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
+			tally := vfstest.NewTally(t, "crash", tt.name)
 			crash := vfs.NewCrash()
 			must(t, start(crash, tt.outside))
 			w := newWorld(over(crash, tt.noLinks), tt.o, crash.Mark)
@@ -445,29 +454,10 @@ func TestCrashAnywhere(t *testing.T) {
 				must(t, s(w))
 			}
 			w.close()
-			points, states := 0, 0
-			for n := begin; n <= crash.Len(); n++ {
-				points++
-				p := promised(crash.Marked(n))
-				for what, left := range crash.States(n, 1) {
-					if states++; quick() && states%5 != 0 {
-						continue
-					}
-					if err := w.checkLeft(left, p); err != nil {
-						t.Fatalf("crash after call %d (%s), %s: %v", n, last(crash.Calls()[:n]), what, err)
-					}
-				}
-			}
-			t.Logf("%d points, %d states", points, states)
+			power := vfstest.Crashes{Disk: crash, From: begin, Seed: 1, Sample: 6}
+			power.Check(tally, func(left *vfs.Mem, marks []string) error { return w.checkLeft(left, promised(marks)) })
 		})
 	}
-}
-
-func last(calls []string) string {
-	if len(calls) == 0 {
-		return "none"
-	}
-	return calls[len(calls)-1]
 }
 
 // A process killed at any call leaves what it did in the page cache. The next one restores from that; what it then relies
@@ -476,41 +466,41 @@ func TestKillThenPowerCut(t *testing.T) {
 	for _, tt := range workloads {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			kills, states := 0, 0
-			for k := 1; ; k++ {
-				crash := vfs.NewCrash()
-				must(t, start(crash, tt.outside))
-				fault := vfs.NewFault(crash)
-				fault.Fail(k, nil, vfs.Failure{Err: errKilled, Sticky: true})
-				w := newWorld(over(fault, tt.noLinks), tt.o, crash.Mark)
-				killed := false
-				for _, s := range tt.steps {
-					if err := s(w); err != nil {
-						killed = true
-						break
-					}
-				}
-				w.close()
-				fault.Heal()
-				if !killed && fault.Calls() < k {
-					break
-				}
-				kills++
-				must(t, w.open())
-				w.close()
-				p := promised(crash.Marked(crash.Len()))
-				for what, left := range crash.States(crash.Len(), 1) {
-					if states++; quick() && states%9 != 0 {
-						continue
-					}
-					if err := w.checkLeft(left, p); err != nil {
-						t.Fatalf("killed at call %d, then %s: %v\n%s", k, what, err, strings.Join(crash.Calls(), "\n"))
-					}
-				}
+			tally := vfstest.NewTally(t, "crash", tt.name+", killed first")
+			for k := 1; killed(t, tally, tt, k) && !tally.Lost(); k++ {
 			}
-			t.Logf("%d kills, %d states", kills, states)
 		})
 	}
+}
+
+// killed says whether the workload has a k-th call.
+func killed(t *testing.T, tally *vfstest.Tally, tt workload, k int) bool {
+	crash := vfs.NewCrash()
+	must(t, start(crash, tt.outside))
+	fault := vfs.NewFault(crash)
+	fault.Fail(k, nil, vfs.Failure{Err: errKilled, Sticky: true})
+	w := newWorld(over(fault, tt.noLinks), tt.o, crash.Mark)
+	died := false
+	for _, s := range tt.steps {
+		if died = s(w) != nil; died {
+			break
+		}
+	}
+	w.close()
+	fault.Heal()
+	if !died && fault.Calls() < k {
+		return false
+	}
+	must(t, w.open())
+	w.close()
+	power := vfstest.Crashes{Disk: crash, Seed: 1, Sample: 12}
+	power.CheckEnd(tally, func(left *vfs.Mem, marks []string) error {
+		if err := w.checkLeft(left, promised(marks)); err != nil {
+			return fmt.Errorf("killed at call %d: %w", k, err)
+		}
+		return nil
+	})
+	return true
 }
 
 var errKilled = errors.New("killed")

@@ -1,9 +1,6 @@
 package snapshotter
 
-import "testing"
-
-// underRace is set by race_test.go: the detector makes the exhaustive tests many times slower.
-var underRace bool
+import "github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 
 // quick says whether the exhaustive tests take samples.
-func quick() bool { return testing.Short() || underRace }
+func quick() bool { return vfstest.Size() == 0 }

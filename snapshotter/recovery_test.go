@@ -1,23 +1,26 @@
 package snapshotter
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pagetide/pagetide/snapshotter/vfs"
+	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
 
 // A crash during the recovery from a crash: a sample of states is recovered under a recorder and cut again everywhere.
 func TestCrashDuringRecovery(t *testing.T) {
-	every := 9
-	if quick() {
-		every = 40
+	every := 6
+	if vfstest.Size() == 0 {
+		every = 60
 	}
-	for _, tt := range workloads[:2] {
+	for _, tt := range workloads[1:5] {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
+			tally := vfstest.NewTally(t, "crash", tt.name+", and again while it recovers")
 			crash := vfs.NewCrash()
 			w := newWorld(crash, tt.o, crash.Mark)
 			for _, s := range tt.steps {
@@ -25,8 +28,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 			}
 			w.close()
 			rnd := rand.New(rand.NewPCG(3, 0))
-			points, states := 0, 0
-			for n := 0; n <= crash.Len(); n += every {
+			for n := 0; n <= crash.Len() && !tally.Lost(); n += every {
 				second, what := pick(crash, n, rnd)
 				before := crash.Marked(n)
 				if _, err := findNewest(second, "/state/job"); err != nil && promised(before).none {
@@ -37,20 +39,14 @@ func TestCrashDuringRecovery(t *testing.T) {
 				must(t, again.save())
 				must(t, again.save())
 				again.close()
-				for m := range second.Len() + 1 {
-					points++
-					p := promised(append(before[:len(before):len(before)], second.Marked(m)...))
-					for whatNow, left := range second.States(m, 1) {
-						if states++; states%3 != 0 {
-							continue
-						}
-						if err := again.checkLeft(left, p); err != nil {
-							t.Fatalf("crash after call %d, %s; then after call %d (%s), %s: %v", n, what, m, last(second.Calls()[:m]), whatNow, err)
-						}
+				power := vfstest.Crashes{Disk: second, Seed: 1, Sample: 9}
+				power.Check(tally, func(left *vfs.Mem, marks []string) error {
+					if err := again.checkLeft(left, promised(slices.Concat(before, marks))); err != nil {
+						return fmt.Errorf("after a crash after call %d, %s: %w", n, what, err)
 					}
-				}
+					return nil
+				})
 			}
-			t.Logf("%d points, %d states", points, states/3)
 		})
 	}
 }

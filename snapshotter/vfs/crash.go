@@ -18,6 +18,8 @@ import (
 //	}
 type Crash struct {
 	*Mem
+	Effort int // how many states are built where not all can be: 0 and 1 are usual, n has n times the random ones
+
 	base map[*node]disk // what was durable when recording began
 }
 

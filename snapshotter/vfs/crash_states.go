@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math/bits"
 	"math/rand/v2"
 )
 
 const (
-	allSubsets   = 8  // up to so many pending items every subset is tried
-	randomStates = 24 // beyond that, so many random ones after the families
+	allSubsets   = 8  // up to so many pending items every subset is tried; more with more effort
+	randomStates = 24 // beyond that, so many random ones after the families, times the effort
 	tornCuts     = 8  // places where one write is cut
 	sector       = 512
 )
@@ -17,11 +18,12 @@ const (
 // States goes through the file systems that a crash after the first n calls may leave, each with a description. Every
 // state is fresh and independent. Pending items are unsynced writes and unsynced changes of directory entries, a rename
 // being one change. With few of them every subset is built, otherwise: none, all, each alone, all but each, every prefix,
-// and random subsets drawn from seed. In addition each pending write is cut at one byte and at sectors, keeping either side.
+// and random subsets drawn from seed. In addition each pending write is left as zeros, which is what a file has whose size
+// became durable before its blocks, and cut at one byte and at sectors, keeping either side.
 func (c *Crash) States(n int, seed uint64) iter.Seq2[string, *Mem] {
 	return func(yield func(string, *Mem) bool) {
 		durable, open := c.replay(n)
-		for what, kept := range subsets(len(open), seed) {
+		for what, kept := range c.subsets(len(open), seed) {
 			if !yield(what, build(c.root, durable, open, func(i int) int { return kept.bytes(i, open[i]) })) {
 				return
 			}
@@ -29,6 +31,11 @@ func (c *Crash) States(n int, seed uint64) iter.Seq2[string, *Mem] {
 		for i, p := range open {
 			if !p.isWrite() {
 				continue
+			}
+			zeros := tornEarlier(open, i, len(p.call.data))
+			zeros[i].call.data = make([]byte, len(p.call.data))
+			if !yield(fmt.Sprintf("write %d of %d left as zeros", i, len(open)), build(c.root, durable, zeros, keepAll(zeros))) {
+				return
 			}
 			for _, cut := range cuts(len(p.call.data)) {
 				what := fmt.Sprintf("write %d of %d torn at %d", i, len(open), cut)
@@ -93,11 +100,12 @@ func (s subset) bytes(i int, p pending) int {
 	return len(p.call.data)
 }
 
-func subsets(k int, seed uint64) iter.Seq2[string, subset] {
-	if k <= allSubsets {
+func (c *Crash) subsets(k int, seed uint64) iter.Seq2[string, subset] {
+	effort := max(c.Effort, 1)
+	if k < allSubsets+bits.Len(uint(effort)) {
 		return everySubset(k)
 	}
-	return families(k, seed)
+	return families(k, seed, effort*randomStates)
 }
 
 func everySubset(k int) iter.Seq2[string, subset] {
@@ -114,7 +122,7 @@ func everySubset(k int) iter.Seq2[string, subset] {
 	}
 }
 
-func families(k int, seed uint64) iter.Seq2[string, subset] {
+func families(k int, seed uint64, randoms int) iter.Seq2[string, subset] {
 	fill := func(keep func(i int) bool) subset {
 		s := make(subset, k)
 		for i := range s {
@@ -134,7 +142,7 @@ func families(k int, seed uint64) iter.Seq2[string, subset] {
 			return
 		}
 		rnd := rand.New(rand.NewPCG(seed, uint64(k)))
-		for j := range randomStates {
+		for j := range randoms {
 			if !yield(fmt.Sprintf("random %d of seed %d", j, seed), fill(func(int) bool { return rnd.IntN(2) == 0 })) {
 				return
 			}

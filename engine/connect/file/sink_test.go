@@ -19,6 +19,7 @@ import (
 	"github.com/pagetide/pagetide/engine/connect/file"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
+	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
 
 const outDir = "/a/out"
@@ -72,7 +73,7 @@ func list(t *testing.T, fsys vfs.FS) (visible, hidden []string) {
 	t.Helper()
 	names, err := fsys.List(outDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, ".") {
@@ -101,16 +102,19 @@ func read(t *testing.T, fsys vfs.FS, name string) string {
 	t.Helper()
 	f, err := fsys.Open(path.Join(outDir, name))
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil && err != io.EOF {
-		t.Fatal(err)
+		t.Error(err)
+		return ""
 	}
 	return string(b)
 }
@@ -210,58 +214,58 @@ func record(t *testing.T) recorded {
 	return r
 }
 
-// last is the newest checkpoint published in the first n calls.
-func (r recorded) last(n int) string {
-	marks := r.Marked(n)
-	if len(marks) == 0 {
-		return ""
-	}
-	return marks[len(marks)-1]
-}
-
-// TestSinkCrash stops after every call, in every state that the file system may then be in, and recovers; a sample of
-// the recoveries is stopped after every call as well.
+// TestSinkCrash cuts the power after every call and recovers; each recovery is cut after every call as well.
 func TestSinkCrash(t *testing.T) {
 	run := record(t)
-	states := 0
-	for n := range run.Len() + 1 {
-		mark := run.last(n)
-		for what, left := range run.States(n, 1) {
-			states++
-			again := vfs.NewCrashFrom(left)
-			where := fmt.Sprintf("stopped after call %d of %d (%s), %s", n, run.Len(), mark, what)
-			recoverTo(t, again, run.prepared[mark], run.rows[mark], where)
-			for what, left := range again.States(again.Len(), 3) {
-				recoverTo(t, left, nil, run.rows[mark], where+"; the next checkpoint has no handles, "+what)
-			}
-			if states%11 != 0 {
-				continue
-			}
-			for k := range again.Len() + 1 {
-				for what, left := range again.States(k, 2) {
-					recoverTo(t, left, run.prepared[mark], run.rows[mark], fmt.Sprintf("%s; recovery stopped after call %d, %s", where, k, what))
-				}
+	tally := vfstest.NewTally(t, "crash", "the sink's own")
+	again := vfstest.NewTally(t, "crash", "the sink's own, and again while it recovers")
+	power := vfstest.Crashes{Disk: run.Crash, Seed: 1, Sample: 5}
+	power.Check(tally, func(left *vfs.Mem, marks []string) error {
+		mark := ""
+		if len(marks) > 0 {
+			mark = marks[len(marks)-1]
+		}
+		second := vfs.NewCrashFrom(left)
+		if err := recoverTo(t, second, run.prepared[mark], run.rows[mark]); err != nil {
+			return fmt.Errorf("%s: %w", mark, err)
+		}
+		// The next checkpoint has no handles, so what recovery committed must have come to stay.
+		for what, left := range second.States(second.Len(), 3) {
+			again.Try()
+			if err := recoverTo(t, left, nil, run.rows[mark]); err != nil {
+				return fmt.Errorf("%s; the next checkpoint, %s: %w", mark, what, err)
 			}
 		}
-		if t.Failed() {
-			t.Fatalf("calls: %q", run.Calls()[:n])
-		}
-	}
-	t.Logf("%d calls, %d states", run.Len(), states)
+		run.cutRecovery(t, again, second, mark)
+		return nil
+	})
 }
 
-func recoverTo(t *testing.T, fsys vfs.FS, prepared []engine.Txn, want []string, where string) {
+// cutRecovery cuts the power after every call of a recovery.
+func (r recorded) cutRecovery(t *testing.T, tally *vfstest.Tally, second *vfs.Crash, mark string) {
+	for k := range second.Len() + 1 {
+		tally.Point()
+		for what, left := range second.States(k, 2) {
+			tally.Try()
+			if err := recoverTo(t, left, r.prepared[mark], r.rows[mark]); err != nil {
+				tally.Wrong("%s; recovery cut after call %d, %s: %v", mark, k, what, err)
+			}
+		}
+	}
+}
+
+func recoverTo(t *testing.T, fsys vfs.FS, prepared []engine.Txn, want []string) error {
 	t.Helper()
 	if err := sinkOn(fsys).Recover(t.Context(), task(2, 0), prepared); err != nil {
-		t.Errorf("%s: %v", where, err)
-		return
+		return err
 	}
 	if got := visibleRows(t, fsys); !slices.Equal(got, want) {
-		t.Errorf("%s: rows %q, want %q", where, got, want)
+		return fmt.Errorf("rows %q, want %q", got, want)
 	}
 	if _, hidden := list(t, fsys); len(hidden) != 0 {
-		t.Errorf("%s: %q are left", where, hidden)
+		return fmt.Errorf("%q are left", hidden)
 	}
+	return nil
 }
 
 // TestSinkDiscardLasts crashes after a fresh start has thrown an earlier run's rows away.

@@ -1,5 +1,0 @@
-//go:build race
-
-package snapshotter
-
-func init() { underRace = true }
