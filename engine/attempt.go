@@ -33,6 +33,7 @@ type attempt struct {
 	plans    []*taskPlan
 	subtasks []*subtask
 	stores   []*mmapstate.Store
+	rehashed map[*node][]*mmapstate.Store // by subtask, of another number of key groups than the checkpoint's
 	stats    []*nodeStats
 	splits   splitLists
 	building *node                     // whose parts are being made
@@ -64,12 +65,13 @@ func blankAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir,
 		job: j, o: o, dir: dir, from: from, number: dir.Attempt(), plans: j.plan(o.Parallelism),
 		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
 		splits: splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
+		rehashed: map[*node][]*mmapstate.Store{},
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	a.hashSeed = rand.Uint64() | 1
 	if from != nil {
 		a.restored.m = from.Meta
-		a.keyGroups, a.hashSeed = int(from.Meta.KeyGroups), from.Meta.HashSeed
+		a.keyGroups, a.hashSeed = orDefault(o.MaxParallelism, int(from.Meta.KeyGroups)), from.Meta.HashSeed
 	}
 	return a
 }
@@ -129,12 +131,12 @@ func (a *attempt) extraStates() error {
 	return errors.Join(found...)
 }
 
-// reportRewrites says what the new types of states have cost.
+// reportRewrites says what new types of states, or another number of key groups, have cost.
 func (a *attempt) reportRewrites() {
 	for _, st := range a.subtasks {
 		for _, op := range st.keyed {
 			for _, r := range op.store.Rewrites() {
-				a.o.Logger.Info("state was rewritten for its new type", "job", a.job.name, "operator", op.node.uid, "subtask", st.index,
+				a.o.Logger.Info("state was rewritten", "job", a.job.name, "operator", op.node.uid, "subtask", st.index,
 					"state", r.State, "from", r.From, "to", r.To, "entries", r.Entries, "took", r.Took)
 			}
 		}
@@ -168,7 +170,7 @@ func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, er
 		return nil, err
 	}
 	if r.m != nil {
-		groups = int(r.m.KeyGroups)
+		groups = orDefault(o.MaxParallelism, int(r.m.KeyGroups))
 	}
 	if o.Parallelism > groups {
 		return nil, fmt.Errorf("parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d", o.Parallelism, groups, meta.MaxKeyGroups)
@@ -238,19 +240,44 @@ func (a *attempt) task(n *node, index int) Task {
 
 // openStore opens a subtask's share of a node's state.
 func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
-	first, end := groupsOf(index, a.keyGroups, a.parallelism)
-	o := mmapstate.Options{
-		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
-		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial, CheckOnly: a.trial,
-	}
 	var s *mmapstate.Store
-	if a.restored.operator(n.uid) == nil {
+	switch o := a.storeOptions(n, index); {
+	case a.restored.operator(n.uid) == nil:
 		s = mmapstate.New(o)
-	} else {
+	case !a.rehashes():
 		s = must(mmapstate.Open(o, a.from))
+	case a.trial:
+		o.KeyGroups, o.From, o.To = 0, 0, 0 // types can be looked at as they are
+		s = must(mmapstate.Open(o, a.from))
+	default:
+		return a.rehash(n)[index]
 	}
 	a.stores = append(a.stores, s)
 	return s
+}
+
+func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
+	first, end := groupsOf(index, a.keyGroups, a.parallelism)
+	return mmapstate.Options{
+		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
+		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial, CheckOnly: a.trial,
+	}
+}
+
+// rehashes says that the job wants another number of key groups than the checkpoint has.
+func (a *attempt) rehashes() bool { return a.keyGroups != int(a.from.Meta.KeyGroups) }
+
+// rehash makes the stores of all subtasks of a node: every entry is read once.
+func (a *attempt) rehash(n *node) []*mmapstate.Store {
+	if a.rehashed[n] == nil {
+		var opts []mmapstate.Options
+		for i := range a.parallelism {
+			opts = append(opts, a.storeOptions(n, i))
+		}
+		a.rehashed[n] = must(mmapstate.Rehash(a.ctx, opts, a.from))
+		a.stores = append(a.stores, a.rehashed[n]...)
+	}
+	return a.rehashed[n]
 }
 
 // run executes until the attempt ends, and cleans up. The error says why it ended; nil for a bounded input that was

@@ -13,8 +13,12 @@ import (
 // Options say how a job runs. The zero value runs it with parallelism one, without periodic checkpoints, and with the
 // checkpoints that it does take in memory.
 type Options struct {
-	Parallelism    int // subtasks per operator; default 1
-	MaxParallelism int // key groups; default 128, at most 4096; fixed by the first checkpoint
+	Parallelism int // subtasks per operator; default 1
+
+	// MaxParallelism is the number of key groups, at most 4096; default that of the checkpoint, 128 for a fresh start. Another
+	// number than the checkpoint's rewrites all state at the restore, in time and memory in proportion to it, and makes the
+	// next checkpoint hold all of it; the log tells what it cost. Another Parallelism costs nothing.
+	MaxParallelism int
 
 	Checkpoints Checkpoints
 	Restore     Restore

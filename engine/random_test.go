@@ -16,7 +16,7 @@ import (
 
 // TestRandomJobs runs random input through a job with everything in it. Records fail, sinks fail before and after they
 // have committed, storage fails, checkpoints come at random moments, the job is stopped and resumed at another
-// parallelism. What is committed in the end is what a batch makes of the same input.
+// parallelism, another maximum of it, and with another backend. What is committed in the end is what a batch makes of the same input.
 func TestRandomJobs(t *testing.T) {
 	seeds := uint64(100)
 	if testing.Short() {
@@ -98,7 +98,8 @@ func randomJob(t *testing.T, seed uint64) error {
 	for run := 0; ; run++ {
 		o := engine.Options{
 			Parallelism: 1 + rnd.IntN(3), Restart: quick(), Restore: engine.Resume(),
-			Checkpoints: engine.Checkpoints{Dir: "state", Retained: 1 + rnd.IntN(2), Tolerable: 1000, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
+			MaxParallelism: []int{0, 0, 0, 3, 7, 200}[rnd.IntN(6)],
+			Checkpoints:    engine.Checkpoints{Dir: "state", Backend: backends[rnd.IntN(len(backends))].of(""), Retained: 1 + rnd.IntN(2), Tolerable: 1000, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
 		}
 		disk.Heal()
 		r, err := build().Start(t.Context(), o)

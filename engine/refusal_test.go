@@ -130,8 +130,8 @@ func TestRefusals(t *testing.T) {
 		"cell struct, rewinding":    {variant{cell: true}, engine.Restore{Path: paths[0], Rewind: true}, meta.ErrIncompatible, []string{`"cell"`}},
 		"timers":                    {variant{timer: "tock"}, latest, meta.ErrIncompatible, []string{`operator "proc"`, "tick", "tock"}},
 		"split gone":                {variant{splits: 1}, latest, meta.ErrIncompatible, []string{`source "in"`, `split "1"`, "20"}},
-		"max parallelism":           {variant{maxParallelism: 64}, latest, meta.ErrIncompatible, []string{"128", "64"}},
 		"parallelism above max":     {variant{parallelism: 129}, latest, nil, []string{"129", "128"}},
+		"parallelism above new max": {variant{parallelism: 9, maxParallelism: 8}, latest, nil, []string{"9", "8"}},
 		"no such checkpoint":        {variant{}, engine.Restore{Path: filepath.Join(home, "variant", "chk-999")}, meta.ErrNotFound, []string{"chk-999"}},
 	}
 	for name, tt := range tests {
@@ -161,10 +161,9 @@ func TestRefusedImport(t *testing.T) {
 		r    engine.Restore
 		want error
 	}{
-		"in the way":          {variant{}, engine.Restore{Path: path}, meta.ErrExists},
-		"another window":      {variant{window: time.Hour}, engine.Restore{Path: path, Fresh: true}, meta.ErrIncompatible},
-		"another parallelism": {variant{maxParallelism: 7}, engine.Restore{Path: path, Fresh: true}, meta.ErrIncompatible},
-		"split gone":          {variant{splits: 1}, engine.Restore{Path: path, Fresh: true}, meta.ErrIncompatible},
+		"in the way":     {variant{}, engine.Restore{Path: path}, meta.ErrExists},
+		"another window": {variant{window: time.Hour}, engine.Restore{Path: path, Fresh: true}, meta.ErrIncompatible},
+		"split gone":     {variant{splits: 1}, engine.Restore{Path: path, Fresh: true}, meta.ErrIncompatible},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

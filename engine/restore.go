@@ -118,9 +118,6 @@ func (j *Job) fit(r restored, o *Options) error {
 	if r.m.HashName != mmapstate.HashName {
 		differ("keys are hashed by %q in the checkpoint, this release knows %q", r.m.HashName, mmapstate.HashName)
 	}
-	if o.MaxParallelism != 0 && o.MaxParallelism != int(r.m.KeyGroups) {
-		differ("max parallelism is %d in the checkpoint, %d in the settings", r.m.KeyGroups, o.MaxParallelism)
-	}
 	if !o.Restore.IgnoreExtra {
 		for _, what := range unclaimed(r.m, claimed) {
 			differ("the checkpoint has %s, which no operator of the job claims", what)

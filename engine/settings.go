@@ -58,7 +58,7 @@ func settingDoors() []settingDoor {
 		{Setting{"pipeline.name", "", "the job's name; given to NewJob, or by --name"}, setName},
 		{Setting{"parallelism.default", "1", "subtasks per operator"},
 			whole(1, meta.MaxKeyGroups, func(o *Options, n int) { o.Parallelism = n })},
-		{Setting{"pipeline.max-parallelism", "128", "key groups; fixed by the first checkpoint"},
+		{Setting{"pipeline.max-parallelism", "128", "key groups; by default the checkpoint's, because another number rewrites all state"},
 			whole(1, meta.MaxKeyGroups, func(o *Options, n int) { o.MaxParallelism = n })},
 		{Setting{"state.backend", backendMmap, "where checkpoints keep pages: mmap (incremental), filesystem (whole) or memory (in _metadata)"}, setBackend},
 		{Setting{"state.backend.memory.max-size", "5 mb", "bytes of pages in a checkpoint of the memory backend"},
