@@ -92,12 +92,15 @@ func (c *checker) guard() error {
 
 func (c *checker) freeList() error {
 	n, h := uint32(0), c.sh.page0()
-	for p := h.link(); p != 0; n++ {
-		pg, err := c.own(p, pageFree, 0)
-		if err != nil {
+	for p, prev := h.link(), uint32(0); p != 0; n++ {
+		if _, err := c.own(p, pageFree, 0); err != nil {
 			return err
 		}
-		p = pg.link()
+		pg := c.sh.image(p)
+		if pg.extra() != prev {
+			return c.fault(p, "free page is linked wrongly")
+		}
+		prev, p = p, pg.link()
 	}
 	if n != h.extra() {
 		return c.fault(0, "free list has %d pages, the header says %d", n, h.extra())

@@ -25,10 +25,10 @@
 //     has as they are become absent.
 //
 // A Store and its states belong to one goroutine. Only a Cut's Next, Release, Done and Shards may be called from another
-// one. Between batches of work the owner calls [Store.Gather] and [Store.Maintain]; eviction happens in Maintain only. A failed access (I/O, damage, memory) panics with a [*Failure] and poisons the store; see [Recovered].
+// one. Between batches of work the owner calls [Store.Gather] and [Store.Maintain]; eviction and merging happen in Maintain only. A failed access (I/O, damage, memory) panics with a [*Failure] and poisons the store; see [Recovered].
 //
-// Reading order: options.go, store.go, guard.go, freeze.go, carry.go, cut.go, residency.go, preload.go, evict.go; then page.go, shard.go, inspect.go; then
-// the states: key.go, keyer.go, table.go, bucket.go, split.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
+// Reading order: options.go, store.go, guard.go, freeze.go, carry.go, cut.go, residency.go, preload.go, evict.go; then page.go, shard.go, free.go, husk.go, inspect.go; then
+// the states: key.go, keyer.go, table.go, bucket.go, split.go, merge.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
 // lists.go, maps.go, mapentry.go, tree.go, treewrite.go, index.go; the typed ones: codec.go, form.go, cellmap.go,
 // valuemap.go, listmap.go, nestedmap.go; time: ttl.go, expire.go, listttl.go, relayout.go; for programs without the types: view.go, viewread.go, entry.go, viewtext.go, viewcbor.go, viewkey.go; last check.go, checkof.go, and invariants_on.go, which under -tags invariants
 // finds a write that was not marked. testdata/mutate.go breaks the guard's rules one at a time and runs the tests.

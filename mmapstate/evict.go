@@ -6,14 +6,17 @@ import "unsafe"
 // back from there when it is next looked up.
 
 // Maintain is for the owner, between batches of work, when no reference into the store's pages is in use: it takes over
-// what was loaded in the background and keeps to Options.MemoryLimit. It costs next to nothing when there is nothing to
-// do. An error means that the store is poisoned.
+// what was loaded in the background, gives memory back that the state needs no more, and keeps to Options.MemoryLimit.
+// It costs next to nothing when there is nothing to do, tens of microseconds while a table shrinks. An error means that
+// the store is poisoned.
 func (s *Store) Maintain() (err error) {
 	defer catch(&err)
 	if s.err != nil {
 		return s.err
 	}
 	s.receive()
+	s.mergeSome()
+	s.letVacantGo()
 	limit := s.opt.MemoryLimit
 	over := s.residentPages*pageSize - limit
 	if limit == 0 || over <= 0 {
@@ -96,7 +99,7 @@ func (sh *shard) watch() {
 // evict drops one group if all its pages are clean, and returns its size.
 func (sh *shard) evict(g uint32) int64 {
 	first, end := sh.group(g)
-	if sh.isAbsent(g) {
+	if sh.isAbsent(g) || sh.husks[g] != nil {
 		return 0
 	}
 	for p := first; p < end; p++ {

@@ -38,9 +38,9 @@ func (sh *shard) firstTouch(p uint32, lines meta.LineMask) {
 func (sh *shard) isGathered(p uint32) bool { return sh.gathered[p>>6]>>(p&63)&1 != 0 }
 func (sh *shard) setGathered(p uint32)     { sh.gathered[p>>6] |= 1 << (p & 63) }
 
-// save copies the frozen lines of a resident page to the open cut. Pages of an aborted cut are not worth saving: their
+// save copies the frozen lines of a resident page or a husk's to the open cut. Pages of an aborted cut are not worth saving: their
 // frozen bits go back to the mask when the verdict is taken in.
-func (sh *shard) save(p uint32) { sh.saveFrom(p, sh.page(p)) }
+func (sh *shard) save(p uint32) { sh.saveFrom(p, sh.image(p)) }
 
 // saveFrom is save for a page that is the same as the absent one.
 func (sh *shard) saveFrom(p uint32, pg *page) {
@@ -74,6 +74,7 @@ func (sh *shard) swap() {
 	sh.clearFrozen() // rule: clear-committed
 	sh.mask, sh.frozen = sh.frozen, sh.mask
 	sh.summary, sh.frozenSummary = sh.frozenSummary, sh.summary
+	sh.chained, sh.wasChained = sh.pages, sh.chained
 }
 
 // clearFrozen empties the frozen set of the previous cut, whose verdict has been taken in.
@@ -113,6 +114,7 @@ func (sh *shard) thaw() {
 		sh.epoch = sh.store.epoch
 		return
 	}
+	sh.chained = sh.wasChained // rule: abort-unchains
 	for i, word := range sh.frozenSummary {
 		for w := word; w != 0; w &= w - 1 {
 			first := i<<12 + bits.TrailingZeros64(w)<<6

@@ -15,7 +15,7 @@ import (
 
 const (
 	guardShards = 2
-	guardPages  = 40
+	guardPages  = 56 // with page 0 three page groups and more
 	lineMark    = 48 // offset of our number in its line, behind the page's header
 )
 
@@ -90,6 +90,10 @@ func (m *guardSim) step() error {
 		return m.abort()
 	case x < 97:
 		return m.crash()
+	case x < 98:
+		m.collapse()
+	case x < 99:
+		m.grow()
 	}
 	return nil
 }
@@ -144,6 +148,24 @@ func (m *guardSim) discard() {
 		sh.free(p)
 		clear(sh.page(p)[headSize:]) // discarded: nothing keeps the old image alive
 		delete(m.live[i], p)
+	}
+}
+
+// collapse frees most pages of a shard, so that page groups become husks.
+func (m *guardSim) collapse() {
+	i := m.r.IntN(guardShards)
+	sh, from := m.s.look(i), m.r.Uint32N(groupPages)
+	for p := sh.pages; p > from; p-- {
+		if _, ok := m.live[i][p-1]; ok && m.r.IntN(40) > 0 {
+			sh.free(p - 1)
+			delete(m.live[i], p-1)
+		}
+	}
+}
+
+func (m *guardSim) grow() {
+	for range m.r.IntN(2 * guardPages) {
+		m.allocate()
 	}
 }
 
@@ -258,6 +280,26 @@ func (m *guardSim) crash() error {
 	}
 	m.s, m.live = s, m.last.clone()
 	m.wish = meta.Verdict{} // what the dead process was asked for is lost with it
+	return m.freeLists()
+}
+
+// freeLists checks, half of the times, that every page is alive or in the free list.
+func (m *guardSim) freeLists() error {
+	for i := range m.s.shards {
+		sh := m.s.look(i)
+		if sh.pages == 0 || m.r.IntN(2) == 0 {
+			continue
+		}
+		c := checker{sh: sh, owned: make([]bool, sh.pages)}
+		if err := c.freeList(); err != nil {
+			return err
+		}
+		for p := uint32(1); p < sh.pages; p++ {
+			if _, alive := m.live[i][p]; alive == c.owned[p] {
+				return fmt.Errorf("shard %d page %d: alive and in the free list, or neither", i, p)
+			}
+		}
+	}
 	return nil
 }
 
@@ -281,5 +323,34 @@ func TestGuardAgainstModel(t *testing.T) {
 		if err := newGuardSim(seed).run(1200); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
+	}
+}
+
+// TestGuardModelMeetsHusks counts what the model's runs come by: without that they would show nothing.
+func TestGuardModelMeetsHusks(t *testing.T) {
+	made, frozen, absent := 0, 0, 0
+	for seed := range uint64(20) {
+		m := newGuardSim(seed)
+		for range 1200 {
+			if err := m.step(); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			for i := range m.s.shards {
+				sh := &m.s.shards[i]
+				for g := range sh.husks {
+					made++
+					if p := g * groupPages; m.s.cut != nil && sh.frozen[p] != 0 && !sh.isGathered(p) {
+						frozen++
+					}
+				}
+				if len(sh.husks) > 0 && sh.absent > 0 {
+					absent++
+				}
+			}
+		}
+		m.s.Close()
+	}
+	if made == 0 || frozen == 0 || absent == 0 {
+		t.Errorf("steps with husks: %d, with one frozen and not saved: %d, beside absent groups: %d", made, frozen, absent)
 	}
 }

@@ -38,6 +38,9 @@ func (sh inspector) fault(p uint32, pg *page) string {
 	if pg.link() >= sh.pages {
 		return "link beyond the shard's pages"
 	}
+	if kind == pageFree && pg.extra() >= sh.pages {
+		return "link beyond the shard's pages"
+	}
 	if kind == pageShard || kind == pageFree {
 		return ""
 	}

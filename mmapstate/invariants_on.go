@@ -65,7 +65,7 @@ func (sh *shard) verify(p uint32) {
 // verifyAll is for the moment before a shard swaps its masks: what is in memory then is what the next epoch starts with.
 func (sh *shard) verifyAll() {
 	for p := range sh.pages {
-		if sh.isAbsent(p / groupPages) {
+		if g := p / groupPages; sh.isAbsent(g) || sh.husks[g] != nil {
 			continue
 		}
 		sh.verify(p)

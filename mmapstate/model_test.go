@@ -112,8 +112,9 @@ func (m *modelSim) declare() (err error) {
 }
 
 // key makes one of the keys of a kind. A tenth of the string keys share one hash.
-func (m *modelSim) key(kind int) modelKey {
-	n := uint64(m.r.IntN(m.ids))
+func (m *modelSim) key(kind int) modelKey { return m.keyOf(kind, uint64(m.r.IntN(m.ids))) }
+
+func (m *modelSim) keyOf(kind int, n uint64) modelKey {
 	shape, seed := m.shape[kind], m.s.HashSeed()
 	var b []byte
 	switch {
@@ -171,6 +172,8 @@ func (m *modelSim) step() error {
 		}
 	case x < 998:
 		return m.restore()
+	default:
+		return m.s.Maintain()
 	}
 	return nil
 }
@@ -378,14 +381,43 @@ func (m *modelSim) run(steps int) (err error) {
 	defer catch(&err)
 	defer func() { m.s.Close() }()
 	for i := range steps {
-		if i == steps/2 {
-			m.ids = 60 // shrink: most deletes hit
+		switch i {
+		case steps / 2:
+			if err := m.purge(); err != nil {
+				return err
+			}
+		case steps / 4 * 3:
+			m.ids = 60 // most deletes hit
 		}
 		if err := m.step(); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
 		}
 	}
 	return m.compare()
+}
+
+// purge deletes nine of ten cells and byte strings: buckets merge.
+func (m *modelSim) purge() error {
+	for kind, t := range m.kinds {
+		for n := range uint64(m.ids) {
+			if n%10 == 0 {
+				continue
+			}
+			k := m.keyOf(kind, n)
+			if err := t.stepCells(m.r, k, false); err != nil {
+				return err
+			}
+			if err := t.stepBytes(m.r, k, false); err != nil {
+				return err
+			}
+		}
+	}
+	for range 400 {
+		if err := m.s.Maintain(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestTablesAgainstModel(t *testing.T) {

@@ -41,7 +41,7 @@ const (
 //	index     tree height                    entry size  tree's root page
 //	leaf                     entries         entry size
 //	inner     height         children        entry size
-//	free                                                 next free page
+//	free                                                 next free page         previous free page
 const (
 	offKind  = 0
 	offLevel = 1

@@ -195,8 +195,8 @@ func TestPreloadKeepsToTheLimit(t *testing.T) {
 	if err := s.Maintain(); err != nil || s.NeedsCheckpoint() || s.Stats().Resident*pageSize > limit {
 		t.Errorf("%v, needs a checkpoint %v, %d bytes resident of %d", err, s.NeedsCheckpoint(), s.Stats().Resident*pageSize, limit)
 	}
-	if s.regions.mapped() > limit+3*regionSize {
-		t.Errorf("%d bytes mapped: evicted blocks are not used again", s.regions.mapped())
+	if s.Stats().Mapped > limit+3*regionSize {
+		t.Errorf("%d bytes mapped: evicted blocks are not used again", s.Stats().Mapped)
 	}
 }
 

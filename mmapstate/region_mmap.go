@@ -5,14 +5,13 @@ package mmapstate
 import (
 	"fmt"
 	"runtime"
-	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
 )
 
 const (
-	regionSize  = 64 << 20
-	regionAlign = 2 << 20 // a huge page
+	regionSize = 64 << 20
+	chunkSize  = 2 << 20 // a huge page; regions begin with one
 )
 
 // region is one mapping. bytes is its aligned part.
@@ -27,11 +26,11 @@ func mapRegion() (region, error) {
 	if runtime.GOOS == "windows" { // a paging file section cannot be copied on write, and is private anyway
 		mode = mmap.RDWR
 	}
-	m, err := mmap.MapRegion(nil, regionSize+regionAlign, mode, mmap.ANON, 0)
+	m, err := mmap.MapRegion(nil, regionSize+chunkSize, mode, mmap.ANON, 0)
 	if err != nil {
 		return region{}, fmt.Errorf("map %d MiB of state memory: %w", regionSize>>20, err)
 	}
-	skip := -uintptr(unsafe.Pointer(&m[0])) % regionAlign
+	skip := -addressOf(m) % chunkSize
 	b := m[skip : skip+regionSize : skip+regionSize]
 	adviseHuge(b)
 	return region{bytes: b, whole: m}, nil
@@ -39,5 +38,5 @@ func mapRegion() (region, error) {
 
 func (r *region) unmap() error { return r.whole.Unmap() }
 
-// discard gives the memory of an evicted group back. Its content is unspecified afterwards.
+// discard gives memory back to the system. Its content is unspecified afterwards.
 func discard(b []byte) { adviseUnused(b) }

@@ -104,6 +104,9 @@ func (sh *shard) arrived(g uint32) {
 	for p := first; p < end; p++ {
 		sh.unexpect(p)
 		sh.learn(p)
+		if sh.page(p).kind() == pageFree {
+			sh.noteFree(p)
+		}
 	}
 	sh.resident[g/64] |= 1 << (g % 64)
 	sh.store.residentPages += int64(end - first)

@@ -13,16 +13,22 @@ type shard struct {
 	ext         []*extent       // by page/4; nil while absent since Open
 	heads       []head          // by state number
 
-	frozen        []meta.LineMask // by page: lines that the open cut holds, kept until its verdict
-	gathered      []uint64        // bit by page: the frozen lines are saved
-	summary       []uint64        // bit by 64 pages: some mask of them is not empty
-	frozenSummary []uint64        // the same for frozen
-	carried       []uint64        // bit by page: frozen without having been written
-	resident      []uint64        // bit by page group; of use only while !allResident
-	used          []uint64        // bit by page group: looked up since the clock passed; kept while !allResident
-	expect        []uint8         // by page: 1 + the state whose directory names it a bucket; nil if nothing is absent
-	absent        uint32          // groups that are not resident
-	shadow        shadow          // what clean pages must look like, under -tags invariants
+	frozen        []meta.LineMask  // by page: lines that the open cut holds, kept until its verdict
+	gathered      []uint64         // bit by page: the frozen lines are saved
+	summary       []uint64         // bit by 64 pages: some mask of them is not empty
+	frozenSummary []uint64         // the same for frozen
+	carried       []uint64         // bit by page: frozen without having been written
+	resident      []uint64         // bit by page group; of use only while !allResident
+	used          []uint64         // bit by page group: looked up since the clock passed; kept while !allResident
+	expect        []uint8          // by page: 1 + the state whose directory names it a bucket; nil if nothing is absent
+	absent        uint32           // groups that are not resident
+	chained       uint32           // pages below this have all their lines in the base or in the open cut
+	wasChained    uint32           // what chained was before the open cut
+	vacant        []uint16         // bit by page, by page group: in the free list
+	lowest        uint32           // no group below this is known to have a free page
+	husks         map[uint32]*husk // by page group: those without memory
+	shrinks       bool             // is among the store's shrinking
+	shadow        shadow           // what clean pages must look like, under -tags invariants
 
 	store  *Store
 	id     meta.ShardID
@@ -36,8 +42,11 @@ type head struct {
 	at       []*page  // beside dir: where those buckets lie; nil until a lookup has found one resident
 	root     uint32   // the root page; zero: no entries, no pages
 	entries  uint64
-	earliest int64 // of an index with entries
-	checked  bool  // the root page of an index was found to agree with this
+	earliest int64  // of an index with entries
+	thinAt   uint64 // of a table: with fewer entries buckets may merge
+	merged   uint32 // numbers in dir when thinAt was last set by them
+	mergeAt  uint32 // where merging goes on; 0: it is not under way
+	checked  bool   // the root page of an index was found to agree with this
 }
 
 // page gives the memory of a page that is known to be resident.
@@ -80,7 +89,7 @@ func (sh *shard) alloc(kind byte, state uint16) (uint32, *page) {
 		sh.init(sh.extend(), pageShard, 0)
 		sh.opened = true
 	}
-	p := sh.page0().link()
+	p := sh.freePage()
 	if p != 0 {
 		sh.unlinkFree(p)
 	} else {
@@ -101,26 +110,6 @@ func (sh *shard) init(p uint32, kind byte, state uint16) *page {
 }
 
 func (sh *shard) page0() *page { return sh.at(0) }
-
-func (sh *shard) unlinkFree(p uint32) {
-	pg := sh.see(p, pageFree, 0)
-	h := sh.edit(0, 0, headSize)
-	store32(h, offLink, pg.link())
-	store32(h, offExtra, h.extra()-1)
-}
-
-// free puts a page in the free list. The touch saves what an open cut still needs of it.
-func (sh *shard) free(p uint32) {
-	next := sh.page0().link()
-	pg := sh.at(p)                     // a root can have been evicted
-	sh.touch(p, lineBits(0, headSize)) // rule: gather-before-free
-	clear(pg[:headSize])
-	pg[offKind] = pageFree
-	store32(pg, offLink, next)
-	h := sh.edit(0, 0, headSize)
-	store32(h, offLink, p)
-	store32(h, offExtra, h.extra()+1)
-}
 
 // extend appends a page, with memory, and returns its number.
 func (sh *shard) extend() uint32 {

@@ -41,6 +41,10 @@ type Store struct {
 	rewrites                  []Rewrite
 	loadWords                 []uint64
 	scratch                   []page // one, for rebuilding buckets
+	merging                   mergeHand
+	shrinking                 []int   // shards with page groups that have become vacant
+	hollows                   *extent // what the page table of a husk leads to
+	made                      *page   // the last image of a husk's page
 
 	clocks clocks
 	checks []func(*checker) error // of states that are made of several tables
@@ -128,7 +132,7 @@ func (s *Store) adopt(from meta.Loader) error {
 		}
 		sh.growGuard(info.Pages)
 		sh.pages, sh.allResident, sh.opened = info.Pages, false, false
-		sh.absent = sh.groups()
+		sh.absent, sh.chained = sh.groups(), sh.pages
 		s.pageCount += int64(info.Pages)
 	}
 	return nil
@@ -205,10 +209,11 @@ func (sh *shard) open() {
 // Stats counts what a store holds.
 type Stats struct {
 	Pages    int64         // pages that exist
-	Resident int64         // pages in memory
+	Resident int64         // pages in memory; of free ones only those whose page group has others
 	Entries  int64         // of all states
 	Bytes    int64         // Pages in bytes
 	Mapped   int64         // bytes of mapped regions
+	Returned int64         // of these, bytes that were given back to the system, in huge pages, and not taken again
 	Free     int64         // pages that wait for reuse, of shards whose header is in memory
 	Expired  int64         // entries that Expire has removed
 	Waited   time.Duration // how long the owner waited because saved lines were at their limit
@@ -220,8 +225,9 @@ type Stats struct {
 
 // Stats counts. It walks the shards and their states: do not call it per record.
 func (s *Store) Stats() Stats {
+	mapped, returned := s.regions.account()
 	st := Stats{
-		Mapped: s.regions.mapped(), Expired: s.clocks.removed, Waited: s.waited, Resident: s.residentPages, Pages: s.pageCount,
+		Mapped: mapped, Returned: returned, Expired: s.clocks.removed, Waited: s.waited, Resident: s.residentPages, Pages: s.pageCount,
 		Loads: s.loads, Evictions: s.evictions, AtLimit: s.atLimit,
 	}
 	for i := range s.shards {

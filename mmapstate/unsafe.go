@@ -11,6 +11,15 @@ type page [pageSize]byte
 // extent is the unit that a shard's page table points to.
 type extent [extentPages]page
 
+// addressOf is where memory lies: regions are aligned, and never move.
+func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// chunkAround is the chunk of a region that a block is part of.
+func chunkAround(block []byte) []byte {
+	p := unsafe.Pointer(unsafe.SliceData(block))
+	return bytesOf(unsafe.Add(p, -int(uintptr(p)%chunkSize)), chunkSize)
+}
+
 func asExtent(b []byte) *extent { return (*extent)(unsafe.Pointer(&b[0])) }
 
 func ptrAt(pg *page, off uint32) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(pg), off) }

@@ -1,6 +1,6 @@
 // Mutate breaks the guard's rules one at a time and tells which of them the tests miss. Run it in the module's root:
 //
-//	go run ./mmapstate/testdata/mutate.go
+//	go run ./mmapstate/testdata/mutate.go [RULE]...
 //
 // A rule is a line that ends in `// rule: name`. It is dropped, or weakened as the table says. The tree is not touched:
 // the broken file is given to the compiler as an overlay.
@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,11 @@ var weakened = map[string][2]string{
 	"unswapped-keeps-mask": {"sh.store.epoch {", "sh.store.epoch {\nsh.swap()"},
 	"dirty-stays":          {"sh.mask[p] != 0", "false"},
 	"in-flight-stays":      {"sh.store.cut == nil || sh.frozen[p] == 0", "true"},
+
+	"new-pages-stay-whole": {"p < sh.chained", "true"},
+	"merged-is-found":      {"t.setDirectory(sh, h, i, stays)", "h.dir[i], h.at[i] = stays, nil"},
+	"moved-is-found":       {"t.setDirectory(sh, h, i, to)", "h.dir[i], h.at[i] = to, nil"},
+	"memory-goes-back":     {"> r.reserve()", "> 1<<30"},
 
 	"resident-before-read":     {"sh.need(p)", "sh.back(p)"},
 	"absent-pages-are-carried": {"sh.at(p)", "sh.back(p)"},
@@ -50,6 +56,9 @@ var tests = map[string]string{
 	"freeze-tells-a-failure":   "TestFailedPreload",
 	"late-loader-is-closed":    "TestLoadersOfVerdicts",
 	"old-loader-is-closed":     "TestLoadersOfVerdicts",
+	"merged-is-found":          "TestShrunkTable",
+	"moved-is-found":           "TestShrunkTable",
+	"memory-goes-back":         "TestShrunkTable",
 	"evicted-is-forgotten":     "TestTablesAgainstModel",
 	"evolve-moves":             "TestEvol",
 	"evolve-keeps-the-sign":    "TestEvol",
@@ -67,6 +76,9 @@ func main() {
 		check(err)
 		for _, at := range ruleLine.FindAllSubmatchIndex(src, -1) {
 			name := string(src[at[4]:at[5]])
+			if len(os.Args) > 1 && !slices.Contains(os.Args[1:], name) {
+				continue
+			}
 			broken := string(src[:at[0]]) + breakLine(name, string(src[at[2]:at[3]])) + string(src[at[1]:])
 			if !caught(f, name, broken) {
 				missed++
