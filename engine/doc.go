@@ -2,8 +2,9 @@
 //
 // A program builds a [Job] from sources, functions and sinks, and starts it:
 //
-//	From ──► Map, Filter, FlatMap ──► KeyBy ─┬─► Process ──────────────────┬─► To
-//	                                         └─► Window ──► Aggregate ─────┘
+//	From ──► Map, Filter, FlatMap, Union ──► KeyBy ─┬─► Process ──────────────────┬─► To
+//	                                                ├─► Window ──► Aggregate ─────┤
+//	                                   two streams  └─► Process2, IntervalJoin ───┘
 //
 // Nodes with state, sources and sinks have a uid: their name in checkpoints. Mistakes in the graph are collected and
 // returned together by [Job.Start].
@@ -29,7 +30,7 @@
 //
 // # Reading order
 //
-// job.go, stream.go, process.go, window.go: the surface. plan.go, task.go, inbox.go, exchange.go, sourcetask.go: how
+// job.go, stream.go, union.go, process.go, process2.go, window.go, join.go: the surface. plan.go, task.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
 // records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
 // restarts.
 //

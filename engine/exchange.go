@@ -5,13 +5,16 @@ import (
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
-// route leads from one upstream subtask to all subtasks of a task that reads by key.
+// route leads from one upstream subtask to another task: by key to all of its subtasks, else to one.
 type route struct {
 	up     *subtask
-	inbox  []*inbox // of each downstream subtask
-	input  []int    // the input there that belongs to this upstream subtask
+	inbox  []*inbox // of the downstream subtasks
+	input  int      // there, of this upstream subtask
 	groups int
 }
+
+// put sends a message to one subtask.
+func (r *route) put(to int, m message) { r.up.put(r.inbox[to], r.input, m) }
 
 // subtaskOf gives the subtask that owns a key group: contiguous ranges, as even as can be.
 func subtaskOf(g meta.KeyGroup, groups, parallelism int) int { return int(g) * parallelism / groups }
@@ -91,7 +94,7 @@ func (s *keySender[K, T]) batch() *keyedBatch[K, T] {
 func (s *keySender[K, T]) sendTo(to int) {
 	b := s.open[to]
 	s.open[to] = nil
-	s.up.put(s.inbox[to], s.input[to], message{kind: msgBatch, batch: b})
+	s.put(to, message{kind: msgBatch, batch: b})
 }
 
 func (s *keySender[K, T]) flush() {
@@ -105,7 +108,7 @@ func (s *keySender[K, T]) flush() {
 func (s *keySender[K, T]) send(m message) {
 	s.flush()
 	for to := range s.inbox {
-		s.up.put(s.inbox[to], s.input[to], m)
+		s.put(to, m)
 	}
 }
 
@@ -119,23 +122,23 @@ func (b *keyedBatch[K, T]) release() {
 	}
 }
 
-// connect lets a keyed operator take the stream's records in its subtask: from the operator before it in the same task,
-// or as batches from other tasks.
-func (in Keyed[K, T]) connect(op *keyedOp, keyer *mmapstate.Keyer[K], use func(*keyed[K, T]), hint func(*keyed[K, T])) {
+// connect lets a keyed operator take the records of one of its edges in its subtask: from the operator before it in the
+// same task, or as batches from other tasks.
+func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], use func(*keyed[K, T]), hint func(*keyed[K, T])) {
 	st, w := op.st, &keyedWork[K, T]{op: op, use: use, hint: hint}
 	if st.plan.head == op.node {
-		st.receive = func(batch any) {
+		st.receive(e, func(batch any) {
 			b := batch.(*keyedBatch[K, T])
 			w.work(b.recs)
 			st.received += int64(len(b.recs))
 			b.release()
-		}
+		})
 		return
 	}
 	w.recs = make([]keyed[K, T], 0, workBatch)
-	op.drain = w.drain
 	h := handFor[T](st, op.node.uid)
 	listen(st, in.from, func(v T, at Time) {
+		op.collect(w)
 		h.take(v)
 		w.recs = append(w.recs, keyed[K, T]{key: in.key(v), at: at, val: v})
 		h.done()
@@ -182,9 +185,10 @@ func (w *keyedWork[K, T]) drain() {
 	w.recs = w.recs[:0]
 }
 
-// exchange returns what builds the sending end of the stream in an upstream subtask.
-func (in Keyed[K, T]) exchange(n *node) func(*subtask, *route) {
-	return func(st *subtask, r *route) {
+// exchange makes an edge of a node one that goes by key.
+func (in Keyed[K, T]) exchange(n *node, e *edge) {
+	e.keyed = true
+	e.send = func(st *subtask, r *route) {
 		s := newKeySender(r, keyerFor[K](st.a), in.key, handFor[T](st, n.uid))
 		st.senders = append(st.senders, s)
 		listen(st, in.from, s.push)

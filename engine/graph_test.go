@@ -74,6 +74,22 @@ func TestGraphMistakes(t *testing.T) {
 			sink(engine.Aggregate(engine.Window(byKey, engine.Tumbling(time.Hour)), "a", sum{}))
 			engine.To(p.src, "rest", engine.SinkFunc[event](nil))
 		}, []string{"window over a stream without event time"}},
+		"join without event time": {func(p parts) {
+			src := engine.From(p.job, "plain", engine.SliceSource[event]())
+			byKey := engine.KeyBy(src, func(e event) string { return e.Key })
+			sink(engine.IntervalJoin(p.byKey, byKey, "join", engine.Inner, engine.Within(0, 0), pair))
+		}, []string{`interval join "join": a stream without event time`}},
+		"join over nothing": {func(p parts) {
+			sink(engine.IntervalJoin(p.byKey, p.byKey, "join", engine.Inner, engine.Within(2, 1), pair))
+		}, []string{`interval join "join": the interval from 2ns to 1ns is empty`}},
+		"join of no kind": {func(p parts) {
+			sink(engine.IntervalJoin(p.byKey, p.byKey, "join", 0, engine.Within(0, 0), pair))
+		}, []string{`interval join "join": no such join kind 0`}},
+		"streams of two jobs": {func(p parts) {
+			other := engine.NewJob("other")
+			src := engine.From(other, "in", engine.SliceSource[event]())
+			engine.To(engine.Union(p.src, src), "all", engine.SinkFunc[event](nil))
+		}, []string{"union at", "joins streams of the jobs", `"other"`}},
 		"cell that is not flat": {func(p parts) {
 			sink(engine.Process(p.byKey, "proc", anyCalls(func(s *engine.Setup) { engine.NewCell[textCell](s, "c") })))
 		}, []string{`process "proc"`, `cell "c"`, "Name"}},

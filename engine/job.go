@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/pagetide/pagetide/meta"
@@ -39,17 +40,22 @@ type node struct {
 	kind        string
 	fingerprint string // what must not change between checkpoint and restore
 	site        string // file:line of its construction
-	in          *port  // nil for a source
-	keyed       bool   // its input goes by key
+	ins         []*edge
 	out         []*port
 
 	no       meta.OperatorNo // of a stateful node, given at start
 	stateful bool
 
-	build    func(*subtask)         // makes the operator in one subtask
-	exchange func(*subtask, *route) // for a node that heads a task: makes the sender in an upstream subtask
-	sink     *sinkDoors             // for a sink
-	source   *sourceDoors           // for a source
+	build  func(*subtask) // makes the operator in one subtask
+	sink   *sinkDoors     // for a sink
+	source *sourceDoors   // for a source
+}
+
+// edge leads the records of a port to a node.
+type edge struct {
+	from  *port
+	keyed bool                   // records go by key, to whichever subtask owns it
+	send  func(*subtask, *route) // makes the sender in an upstream subtask, where the edge leads from task to task
 }
 
 // port is one output of a node: where a Stream comes from.
@@ -61,13 +67,22 @@ type port struct {
 	site  string
 }
 
-func (j *Job) add(kind, uid string, in *port) *node {
-	n := &node{job: j, id: len(j.nodes), kind: kind, uid: uid, in: in, site: callSite()}
-	if in != nil {
-		in.used = true
+func (j *Job) add(kind, uid string, in ...*port) *node {
+	n := &node{job: j, id: len(j.nodes), kind: kind, uid: uid, site: callSite()}
+	for _, p := range in {
+		p.used = true
+		n.ins = append(n.ins, &edge{from: p})
+		if p.node.job != j {
+			n.job.mistake("%s joins streams of the jobs %q and %q", n.label(), j.name, p.node.job.name)
+		}
 	}
 	j.nodes = append(j.nodes, n)
 	return n
+}
+
+// timed says whether all that the node reads has event time.
+func (n *node) timed() bool {
+	return !slices.ContainsFunc(n.ins, func(e *edge) bool { return !e.from.timed })
 }
 
 func (n *node) output(name string, timed bool) *port {

@@ -11,6 +11,9 @@ type Out[T any] struct {
 // Emit sends a record downstream. It carries the event time of the record or timer in hand.
 func (o Out[T]) Emit(v T) { o.to.push(v, *o.now) }
 
+// at is Emit with another time, which must not be before the operator's.
+func (o Out[T]) at(t Time, v T) { o.to.push(v, t) }
+
 // outlet is a port in one subtask: it calls what listens, in the same goroutine.
 type outlet[T any] struct {
 	first func(T, Time) // nearly always the only one

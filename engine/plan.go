@@ -1,19 +1,50 @@
 package engine
 
-// plan cuts the graph into tasks: a new one begins at each source, and wherever records change subtasks.
+// plan cuts the graph into tasks: a new one begins at each source, wherever records change subtasks, and where streams
+// of several tasks meet.
 func (j *Job) plan(parallelism int) []*taskPlan {
 	var plans []*taskPlan
 	of := map[*node]*taskPlan{}
 	for _, n := range j.nodes {
-		if n.in == nil || n.keyed && parallelism > 1 {
+		if of[n] = fuse(n, of, parallelism); of[n] == nil {
 			of[n] = &taskPlan{head: n}
 			plans = append(plans, of[n])
-		} else {
-			of[n] = of[n.in.node]
 		}
 		of[n].nodes = append(of[n].nodes, n)
 	}
 	return plans
+}
+
+// fuse gives the task that all records of a node come from and stay in, nil if there is none.
+func fuse(n *node, of map[*node]*taskPlan, parallelism int) (p *taskPlan) {
+	for _, e := range n.ins {
+		up := of[e.from.node]
+		if e.keyed && parallelism > 1 || p != nil && p != up {
+			return nil
+		}
+		p = up
+	}
+	return p
+}
+
+// inputs is how many inputs an edge from another task is in each subtask: a keyed one has records from every subtask of
+// the other task, any other from one.
+func (e *edge) inputs(parallelism int) int {
+	if e.keyed {
+		return parallelism
+	}
+	return 1
+}
+
+// inputsOf is the range of inputs of an edge that leads to the head of the task.
+func (p *taskPlan) inputsOf(of *edge, parallelism int) (first, end int) {
+	for _, e := range p.head.ins {
+		if e == of {
+			break
+		}
+		first += e.inputs(parallelism)
+	}
+	return first, first + of.inputs(parallelism)
 }
 
 // assemble makes the subtasks of all tasks and connects them.
@@ -32,8 +63,9 @@ func (a *attempt) assemble() {
 			if p.head.source != nil {
 				a.commands[st] = make(chan command, 1)
 			} else {
-				st.inbox = newInbox(a.parallelism)
-				st.time = newInputTime(a.parallelism, st.watermark)
+				_, inputs := p.inputsOf(p.head.ins[len(p.head.ins)-1], a.parallelism)
+				st.inbox, st.receivers = newInbox(inputs), make([]func(any), inputs)
+				st.time = newInputTime(inputs, st.watermark)
 			}
 			a.subtasks = append(a.subtasks, st)
 			made[p] = append(made[p], st)
@@ -42,22 +74,27 @@ func (a *attempt) assemble() {
 				n.build(st)
 			}
 		}
-		if p.head.source == nil {
-			connect(p.head, made[of[p.head.in.node]], made[p], a.keyGroups)
+		for _, e := range p.head.ins {
+			first, _ := p.inputsOf(e, a.parallelism)
+			e.connect(made[of[e.from.node]], made[p], first, a.keyGroups)
 		}
 	}
 }
 
-// connect lets every upstream subtask send to every downstream one. Each is an input of its own there, so that barriers
-// and watermarks of different subtasks are told apart.
-func connect(head *node, up, down []*subtask, groups int) {
+// connect lets the upstream subtasks send: by key every one to every downstream one, else each to its counterpart. Each
+// is an input of its own there, so that barriers and watermarks of different subtasks are told apart.
+func (e *edge) connect(up, down []*subtask, first, groups int) {
 	for i, u := range up {
-		r := &route{up: u, groups: groups}
-		for _, d := range down {
-			r.inbox = append(r.inbox, d.inbox)
-			r.input = append(r.input, i)
+		r := &route{up: u, input: first, groups: groups}
+		if e.keyed {
+			r.input += i
+			for _, d := range down {
+				r.inbox = append(r.inbox, d.inbox)
+			}
+		} else {
+			r.inbox = []*inbox{down[i].inbox}
 		}
-		head.exchange(u, r)
+		e.send(u, r)
 	}
 }
 

@@ -58,15 +58,7 @@ func randomJob(t *testing.T, seed uint64) error {
 	in.ended = true
 	sums, counts := newLog(), newLog()
 	disk := vfs.NewFault(vfs.NewMem())
-	flaky := func(l *txnLog) engine.Sink[string] {
-		fail := func() error {
-			if d.oneIn(8) {
-				return errors.New("commit failed")
-			}
-			return nil
-		}
-		return hookedAfter{hookedLog{l, fail}, fail}
-	}
+	flaky := func(l *txnLog) engine.Sink[string] { return flakyLog(d, l) }
 	build := func() *engine.Job {
 		job := engine.NewJob("random")
 		src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Hour)))
@@ -95,6 +87,16 @@ func randomJob(t *testing.T, seed uint64) error {
 		}), "counts", flaky(counts))
 		return job
 	}
+	if err := endure(t, rnd, disk, build); err != nil {
+		return err
+	}
+	return compare(all, sums.rows(), counts.rows())
+}
+
+// endure runs a job to its end on a disk that fails now and then: it is stopped and resumed, at another parallelism each
+// time.
+func endure(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, build func() *engine.Job) error {
+	t.Helper()
 	for run := 0; ; run++ {
 		o := engine.Options{
 			Parallelism: 1 + rnd.IntN(3), Restart: quick(), Restore: engine.Resume(),
@@ -119,11 +121,22 @@ func randomJob(t *testing.T, seed uint64) error {
 		}
 		switch out := r.Outcome(); {
 		case out.State == engine.Finished:
-			return compare(all, sums.rows(), counts.rows())
+			return nil
 		case out.State == engine.Failed && run > 200:
 			return fmt.Errorf("does not get through: %w", out.Err)
 		}
 	}
+}
+
+// flakyLog fails one commit in eight, before or after it was applied.
+func flakyLog(d *dice, l *txnLog) engine.Sink[string] {
+	fail := func() error {
+		if d.oneIn(8) {
+			return errors.New("commit failed")
+		}
+		return nil
+	}
+	return hookedAfter{hookedLog{l, fail}, fail}
 }
 
 // hookedAfter fails commits that have been applied, too.

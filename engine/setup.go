@@ -78,6 +78,15 @@ func (c *Context) Time() Time { return c.time }
 // Watermark is the operator's time: no record at or before it is still to be expected.
 func (c *Context) Watermark() Time { return c.op.watermark }
 
+// late says that the record in hand came at or before the watermark, and counts it.
+func (c *Context) late() bool {
+	if c.time > c.op.watermark {
+		return false
+	}
+	c.op.stats.late.Add(1)
+	return true
+}
+
 // of gives the key in hand to a state of operator op.
 func (c *Context) of(op *keyedOp) mmapstate.Key {
 	if !c.live || c.op != op {
@@ -100,7 +109,7 @@ type keyedOp struct {
 	opens     []func(context.Context) error
 	closes    []func() error
 	opening   bool               // an OnOpen runs
-	drain     func()             // works off the records collected for it
+	held      drainer            // of its inputs the one that records are collected for, nil at first
 	hinted    []*mmapstate.Cells // what a record will most likely look up
 	hints     []mmapstate.Key    // of the records about to be worked on
 	sink      uint64             // keeps the reads of hints alive
@@ -114,11 +123,29 @@ func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op := &keyedOp{node: n, st: st, shape: shape, store: st.a.openStore(n, st.index), stats: st.statsOf(n)}
 	op.watermark = st.a.restored.watermark(n.uid)
 	op.tellTime() // states begin where time stood
-	op.ctx.op, op.drain = op, func() {}
+	op.ctx.op = op
 	op.hints = make([]mmapstate.Key, 0, workBatch)
 	st.keyed = append(st.keyed, op)
 	st.hands = append(st.hands, op)
 	return op
+}
+
+// drainer is an input that collects records.
+type drainer interface{ drain() }
+
+// collect says that an input collects a record next: what another one has is worked off first, so that order is kept.
+func (op *keyedOp) collect(from drainer) {
+	if op.held != from {
+		op.drain()
+		op.held = from
+	}
+}
+
+// drain works off the records collected for the operator.
+func (op *keyedOp) drain() {
+	if op.held != nil {
+		op.held.drain()
+	}
 }
 
 // open runs what the constructor has registered with OnOpen.

@@ -18,7 +18,7 @@ func NewSide[T any](s *Setup, tag Side[T]) Out[T] {
 	s.declare("side output", "side."+string(tag))
 	name := sideName(tag)
 	if s.checking() {
-		s.node.output(name, s.node.in.timed)
+		s.node.output(name, s.timed)
 		return Out[T]{}
 	}
 	for _, p := range s.node.out {

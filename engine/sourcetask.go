@@ -32,7 +32,7 @@ type command struct {
 // From reads a source. The uid names the source in checkpoints. With [EventTime] the records carry time and the stream
 // has watermarks; without, its time stands still until the source ends.
 func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
-	n := j.add("source", uid, nil)
+	n := j.add("source", uid)
 	n.source = &sourceDoors{}
 	if src == nil {
 		j.mistake("source %q is nil", uid)

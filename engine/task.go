@@ -57,10 +57,10 @@ type subtask struct {
 	stats   []*nodeStats
 	begun   bool // run was called
 
-	inbox    *inbox
-	receive  func(batch any)
-	received int64
-	source   sourceLoop // of a task that begins with a source
+	inbox     *inbox
+	receivers []func(batch any) // by input
+	received  int64
+	source    sourceLoop // of a task that begins with a source
 
 	time      inputTime
 	watermark Time
@@ -140,7 +140,7 @@ func (st *subtask) loop() error {
 func (st *subtask) handle(m message, in int) error {
 	switch m.kind {
 	case msgBatch:
-		st.receive(m.batch)
+		st.receivers[in](m.batch)
 		return st.endBatch()
 	case msgWatermark:
 		return st.advance(st.time.watermark(in, m.time))
@@ -152,6 +152,14 @@ func (st *subtask) handle(m message, in int) error {
 		}
 	}
 	return nil
+}
+
+// receive says what becomes of the batches of an edge that leads to the head of the task.
+func (st *subtask) receive(e *edge, use func(batch any)) {
+	first, end := st.plan.inputsOf(e, st.a.parallelism)
+	for in := first; in < end; in++ {
+		st.receivers[in] = use
+	}
 }
 
 // endBatch sends on what the batch has led to, so that no record waits for a later one, and gathers for a moment.

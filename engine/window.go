@@ -87,7 +87,7 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		n.job.mistake("the window at %s has an aggregate already", n.site)
 		return Stream[O]{n.output("again", true)}
 	}
-	n.kind, n.uid, n.site, n.keyed, n.stateful = "window", uid, callSite(), true, true
+	n.kind, n.uid, n.site, n.stateful = "window", uid, callSite(), true
 	out := n.output("", true)
 	checkKey[K](n)
 	print, err := mmapstate.FlatFingerprint(reflect.TypeFor[Acc]())
@@ -95,7 +95,7 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		n.job.mistake("%s: accumulator: %v", n.label(), err)
 	}
 	n.fingerprint = fmt.Sprintf("window %s, key %s", w.assign, reflect.TypeFor[K]())
-	n.exchange = w.in.exchange(n)
+	w.in.exchange(n, n.ins[0])
 	n.build = func(st *subtask) {
 		keyer := keyerFor[K](st.a)
 		op := newKeyedOp(st, n, keyer.Shape())
@@ -108,7 +108,7 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		op.describe = t.describeHand
 		st.ops = append(st.ops, t)
 		op.hinted = []*mmapstate.Cells{t.accs}
-		w.in.connect(op, keyer, t.onRecord, t.hint)
+		w.in.connect(op, n.ins[0], keyer, t.onRecord, t.hint)
 	}
 	return Stream[O]{out}
 }
