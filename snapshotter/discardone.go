@@ -133,29 +133,32 @@ func (d *Dir) discardFiles(m *meta.Metadata, keep map[string]bool, gone *Discard
 	}
 	for _, f := range m.Files {
 		h, own := parseDataName(f.Name)
-		if keep[f.Name] || !own || h.job != d.Job() {
+		if f.Embedded() || keep[f.Name] || !own || h.job != d.Job() {
 			continue
 		}
-		if err := gone.remove(d.fs, d.o.DataDir, f.Name); err != nil {
+		if err := gone.remove(d.fs, d.dirs(), f.Name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// remove deletes a data file and counts it.
-func (g *Discarded) remove(fsys vfs.FS, dir, name string) error {
-	file := filepath.Join(dir, name)
-	n, err := sizeOf(fsys, file)
-	if errors.Is(err, fs.ErrNotExist) {
-		g.Elsewhere = append(g.Elsewhere, name)
-		return nil
+// remove deletes a data file, wherever it is, and counts it.
+func (g *Discarded) remove(fsys vfs.FS, dirs []string, name string) error {
+	for _, dir := range dirs {
+		file := filepath.Join(dir, name)
+		n, err := sizeOf(fsys, file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		g.Files, g.Bytes = g.Files+1, g.Bytes+n
+		return fsys.Remove(file)
 	}
-	if err != nil {
-		return err
-	}
-	g.Files, g.Bytes = g.Files+1, g.Bytes+n
-	return fsys.Remove(file)
+	g.Elsewhere = append(g.Elsewhere, name)
+	return nil
 }
 
 // discardSavepoint deletes a folder of its own: first what makes it a savepoint.
@@ -176,7 +179,10 @@ func discardSavepoint(ctx context.Context, fsys vfs.FS, folder string) (gone Dis
 		return gone, err
 	}
 	for _, f := range m.Files {
-		if err := gone.remove(fsys, folder, f.Name); err != nil {
+		if f.Embedded() {
+			continue
+		}
+		if err := gone.remove(fsys, []string{folder}, f.Name); err != nil {
 			return gone, err
 		}
 	}

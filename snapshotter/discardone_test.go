@@ -61,6 +61,33 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
+// Pages in the metadata have no file to delete, and files from before a data directory lie beside the metadata.
+func TestDiscardOtherPolicies(t *testing.T) {
+	fsys := vfs.NewMem()
+	three(t, fsys, Options{Embed: 1 << 20})
+	c, err := Load("/state/job", LoadOptions{FS: fsys})
+	must(t, err)
+	_, err = c.Export(ctx, "/sp", ExportOptions{})
+	must(t, err)
+	for _, path := range []string{"/sp", "/state/job/chk-1"} {
+		gone, err := Discard(ctx, path, Options{FS: fsys})
+		must(t, err)
+		if gone.Files != 0 || gone.Elsewhere != nil || gone.Left != nil {
+			t.Errorf("discarded %+v", gone)
+		}
+	}
+	must(t, c.Verify(ctx, nil))
+
+	fsys = vfs.NewMem()
+	three(t, fsys, Options{})
+	must(t, vfs.MkdirAll(fsys, "/data/job"))
+	gone, err := Discard(ctx, "/state/job/chk-3", Options{FS: fsys, DataDir: "/data/job"})
+	must(t, err)
+	if gone.Files != 1 || gone.Elsewhere != nil {
+		t.Errorf("discarded %+v", gone)
+	}
+}
+
 func TestDiscardRefuses(t *testing.T) {
 	fsys := vfs.NewMem()
 	three(t, fsys, Options{})

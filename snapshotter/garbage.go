@@ -73,12 +73,12 @@ func (d *Dir) Garbage(ctx context.Context) ([]Garbage, error) {
 	for _, id := range folders {
 		list = append(list, Garbage{Path: d.chkPath(id), Why: "folder without " + meta.FileName + ", older than the newest checkpoint"})
 	}
-	for _, name := range files {
-		n, err := sizeOf(d.fs, d.dataPath(name))
+	for _, path := range files {
+		n, err := sizeOf(d.fs, path)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Garbage{Path: d.dataPath(name), Bytes: n, Why: "data file that no checkpoint names"})
+		list = append(list, Garbage{Path: path, Bytes: n, Why: "data file that no checkpoint names"})
 	}
 	return list, nil
 }
@@ -116,8 +116,8 @@ func (d *Dir) orphans() (folders []meta.CheckpointID, files []string, err error)
 	}
 	own, err := d.dataFiles()
 	for _, f := range own {
-		if name := dataName(f.job, f.attempt, f.checkpoint); !keep[name] {
-			files = append(files, name)
+		if !keep[filepath.Base(f.path)] {
+			files = append(files, f.path)
 		}
 	}
 	return folders, files, err
