@@ -31,6 +31,7 @@ func (c *coordinator) abandon() {
 		}
 	}
 	c.answer(c.waiting, reply{err: meta.ErrAborted})
+	c.giveUpSettling()
 }
 
 // leave names what does not return.

@@ -110,6 +110,7 @@ func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
 	gone := func(t openTxn) bool { return visible[t.id()] }
 	c.open = slices.DeleteFunc(c.open, gone)
 	c.durable = slices.DeleteFunc(c.durable, gone)
+	c.answerSettled()
 	if m.again {
 		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
 	} else {

@@ -24,11 +24,13 @@ const (
 
 // request asks the coordinator for a checkpoint.
 type request struct {
-	reply chan<- reply // has room for one
+	reply   chan<- reply // has room for one
+	settled bool         // reply when the sinks have committed too, with the checkpoint open
 }
 
 type reply struct {
 	checkpoint Checkpoint
+	open       *snapshotter.Checkpoint // if it was to be settled; the receiver closes it
 	err        error
 }
 
@@ -55,11 +57,12 @@ type coordinator struct {
 	waiting  []request // to be served by the next round
 	open     []openTxn // prepared and not yet known to be committed
 	durable  []openTxn // those of them that a durable checkpoint names: sinks may commit
-	reading  int       // source subtasks that have not ended
-	stopping bool      // take a last checkpoint and end
-	ending   bool      // the last checkpoint of the attempt is committed; only its sinks are waited for
-	failures int       // in a row
-	result   error     // of the attempt, once ending
+	settling []settling
+	reading  int   // source subtasks that have not ended
+	stopping bool  // take a last checkpoint and end
+	ending   bool  // the last checkpoint of the attempt is committed; only its sinks are waited for
+	failures int   // in a row
+	result   error // of the attempt, once ending
 
 	committers []*committer
 	committing int // of them that are busy
@@ -305,7 +308,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	}
 	c.failures = 0
 	done := c.completed(r, p.info)
-	c.answer(r.serves, reply{checkpoint: done})
+	c.serve(r.serves, done, p.txns)
 	switch r.why {
 	case first:
 		close(c.a.started)

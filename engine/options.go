@@ -40,9 +40,10 @@ const defaultKeyGroups = 128
 
 // Checkpoints say when checkpoints are taken and what becomes of them.
 type Checkpoints struct {
-	Dir     string  // holds <job>/chk-<id>/_metadata; empty: checkpoints live in memory and serve restarts only
-	DataDir string  // holds <job>/<data files>; default Backend.Dir, then Dir
-	Backend Backend // default Mmap("")
+	Dir          string  // holds <job>/chk-<id>/_metadata; empty: checkpoints live in memory and serve restarts only
+	DataDir      string  // holds <job>/<data files>; default Backend.Dir, then Dir
+	SavepointDir string  // where savepoints go that are given no folder
+	Backend      Backend // default Mmap("")
 
 	Interval time.Duration // from start to start; 0: none but the first, the last, and those asked for
 	MinPause time.Duration // from the end of one to the start of the next, at least

@@ -239,7 +239,7 @@ func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 		}
 		return b, nil
 	}
-	discard, err := inTheWay(dir, j, r.Fresh)
+	discard, err := inTheWayOf(cp, dir, j, r)
 	b.settle = func(ctx context.Context) (*snapshotter.Checkpoint, error) { // the one outside stays as it is
 		defer cp.Close()
 		if err := discard(ctx); err != nil {
@@ -265,9 +265,37 @@ func inTheWay(dir *snapshotter.Dir, j *Job, discard bool) (func(context.Context)
 	return nil, fmt.Errorf("%s %w of job %q, newest checkpoint %d", dir.Path(), meta.ErrExists, j.name, ids[len(ids)-1])
 }
 
+// inTheWayOf looks for what a checkpoint from outside would meet. A savepoint of this job's newest checkpoint is that
+// checkpoint again, and one of an older one is a way back: after it comes what the directory has, as its next checkpoint.
+func inTheWayOf(cp *snapshotter.Checkpoint, dir *snapshotter.Dir, j *Job, r Restore) (func(context.Context) error, error) {
+	if r.Fresh || cp.Meta.Job != dir.Job() {
+		return inTheWay(dir, j, r.Fresh)
+	}
+	ids, err := dir.List()
+	if err != nil {
+		return nil, err
+	}
+	keep := func(context.Context) error { return nil }
+	if len(ids) == 0 || r.Rewind && cp.Meta.ID <= ids[len(ids)-1] {
+		return keep, nil
+	}
+	own, err := dir.Read(ids[len(ids)-1])
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close() // read only
+	switch {
+	case own.Meta.ID == cp.Meta.ID && own.Meta.Attempt == cp.Meta.Attempt && own.Meta.Created == cp.Meta.Created:
+		return keep, nil
+	case cp.Meta.ID <= own.Meta.ID:
+		return nil, fmt.Errorf("%s: %w: %s is newer", cp.Path, meta.ErrNotNewest, own.Path)
+	}
+	return inTheWay(dir, j, false) // the two have parted
+}
+
 // newest refuses a checkpoint that has a newer one beside it: what was committed after it would be repeated.
 func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions, rewind bool) error {
-	if rewind {
+	if rewind || !cp.InJobDir() {
 		return nil
 	}
 	home := filepath.Dir(filepath.Dir(cp.Path))
@@ -286,7 +314,7 @@ func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions, rewind bool)
 }
 
 func inside(dir *snapshotter.Dir, cp *snapshotter.Checkpoint) bool {
-	if dir.Job() != cp.Meta.Job {
+	if dir.Job() != cp.Meta.Job || !cp.InJobDir() {
 		return false
 	}
 	a, errA := filepath.EvalSymlinks(dir.Path())

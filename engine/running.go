@@ -27,6 +27,7 @@ type Outcome struct {
 	Err        error
 	Kept       bool       // checkpoints are kept
 	Checkpoint Checkpoint // the newest, if they are
+	Savepoint  string     // path of the _metadata of the savepoint that the job was stopped with; empty: none
 }
 
 // Running is a job that was started. Its methods may be called concurrently.
@@ -43,6 +44,7 @@ type Running struct {
 	outcome  Outcome // set before done is closed
 
 	mu       sync.Mutex // guards the fields below
+	leaving  *string    // the folder of a savepoint to stop with
 	attempt  *attempt
 	last     Checkpoint
 	have     bool
@@ -55,21 +57,60 @@ type Running struct {
 // Checkpoint takes a checkpoint now and returns when it is durable. It fails with meta.ErrAborted if the job ends or is
 // restarted first, with the checkpoint's own error if it is given up, and with ctx's when that ends first.
 func (r *Running) Checkpoint(ctx context.Context) (Checkpoint, error) {
+	a, err := r.ask(ctx, false)
+	return a.checkpoint, err
+}
+
+// ask has the coordinator take a checkpoint. One that is to be settled comes back open, if there is no error.
+func (r *Running) ask(ctx context.Context, settled bool) (reply, error) {
 	answer := make(chan reply, 1)
 	select {
-	case r.requests <- request{reply: answer}:
+	case r.requests <- request{reply: answer, settled: settled}:
 	case <-r.done:
-		return r.outcome.Checkpoint, fmt.Errorf("job %q has %s already", r.job.name, r.outcome.State)
+		return reply{checkpoint: r.outcome.Checkpoint}, r.ended()
 	case <-ctx.Done():
-		return Checkpoint{}, context.Cause(ctx)
+		return reply{}, context.Cause(ctx)
 	}
 	select {
 	case a := <-answer:
-		return a.checkpoint, a.err
+		return a, a.err
 	case <-r.done:
-		return r.outcome.Checkpoint, r.outcome.Err
+		return r.lastAnswer(answer)
 	case <-ctx.Done():
-		return Checkpoint{}, context.Cause(ctx)
+		go r.drop(answer)
+		return reply{}, context.Cause(ctx)
+	}
+}
+
+func (r *Running) ended() error {
+	return fmt.Errorf("job %q has %s already", r.job.name, r.outcome.State)
+}
+
+// lastAnswer is for a job that has ended: its coordinator has answered before, or never will.
+func (r *Running) lastAnswer(answer <-chan reply) (reply, error) {
+	select {
+	case a := <-answer:
+		return a, a.err
+	default:
+		return reply{checkpoint: r.outcome.Checkpoint}, orDefault(r.outcome.Err, r.ended())
+	}
+}
+
+// drop closes what nobody waits for any more.
+func (r *Running) drop(answer <-chan reply) {
+	select {
+	case a := <-answer:
+		a.close()
+	case <-r.done:
+		if a, err := r.lastAnswer(answer); err == nil {
+			a.close()
+		}
+	}
+}
+
+func (a reply) close() {
+	if a.open != nil {
+		a.open.Close() // read only
 	}
 }
 

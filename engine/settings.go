@@ -69,6 +69,8 @@ func settingDoors() []settingDoor {
 			directory(func(o *Options, v string) { o.Checkpoints.Dir = v })},
 		{Setting{"state.backend.data-dir", "", "the directory of data files; by default that of the metadata"},
 			directory(func(o *Options, v string) { o.Checkpoints.DataDir, o.Checkpoints.Backend.Dir = v, "" })},
+		{Setting{"state.savepoints.dir", "", "the directory that savepoints go to, in a folder each"},
+			directory(func(o *Options, v string) { o.Checkpoints.SavepointDir = v })},
 		{Setting{"execution.checkpointing.interval", "0 s", "from the start of one checkpoint to the next; 0: no periodic ones"},
 			span(0, func(o *Options, d time.Duration) { o.Checkpoints.Interval = d })},
 		{Setting{"execution.checkpointing.min-pause", "0 s", "from the end of one checkpoint to the start of the next"},

@@ -17,7 +17,7 @@ func (r *Running) supervise(ctx context.Context, a *attempt, result chan error) 
 		err := <-result
 		next, end := r.follow(ctx, p, err)
 		if end != "" {
-			r.end(end, next.err)
+			r.end(ctx, end, next.err, errors.Is(err, errStopped))
 			return
 		}
 		a = next.attempt
@@ -135,10 +135,14 @@ func (r *Running) renew(ctx context.Context) (a *attempt, err error) {
 	return a, err
 }
 
-// end settles what becomes of the checkpoints, and closes the run.
-func (r *Running) end(s State, err error) {
+// end settles what becomes of the checkpoints, and closes the run. settled: the sinks have committed all of the last one.
+func (r *Running) end(ctx context.Context, s State, err error, settled bool) {
 	stuck := errors.Is(err, errStorageStuck) // what storage will still do is not known: nothing may be deleted
 	out := Outcome{State: s, Err: err, Kept: stuck || keeps(s, r.o.Checkpoints.Retention)}
+	if s == Stopped {
+		out.Savepoint, out.Err = r.lastSavepoint(ctx, settled)
+		err = out.Err
+	}
 	clean := r.cleanUp(err, func() error {
 		if out.Kept {
 			return r.dir.Close()

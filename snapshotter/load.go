@@ -160,6 +160,12 @@ func openCheckpoint(fsys vfs.FS, file, dataDir string) (*Checkpoint, error) {
 	return c, nil
 }
 
+// InJobDir says whether the checkpoint lies where a job's checkpoints do, in a folder chk-N, rather than in one of its own.
+func (c *Checkpoint) InJobDir() bool {
+	id, ok := parseChkName(filepath.Base(filepath.Dir(c.Path)))
+	return ok && id == c.Meta.ID
+}
+
 func (d *Dir) readMeta(id meta.CheckpointID) (*meta.Metadata, error) {
 	return decodeMeta(d.fs, d.metaPath(id))
 }
@@ -208,6 +214,19 @@ func (d *Dir) Latest() (*Checkpoint, error) {
 		return nil, fmt.Errorf("newest checkpoint of %s: %w", d.path, notFound(err))
 	}
 	return d.restore(file)
+}
+
+// Read opens one of the directory's own checkpoints for reading only. Retire keeps it until it is closed, which is the
+// caller's to do: Close of the Dir does not, so it can be read to its end even if the directory is given up meanwhile.
+func (d *Dir) Read(id meta.CheckpointID) (*Checkpoint, error) {
+	release := d.Pin(id)
+	c, err := openCheckpoint(d.fs, d.metaPath(id), d.o.DataDir)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("read checkpoint %d: %w", id, err)
+	}
+	c.closed = release
+	return c, nil
 }
 
 // restore opens one of the directory's own checkpoints as the one that the next builds on.
