@@ -56,6 +56,15 @@ mutants: ## delete each sync and hash check in turn; every one must make a test 
 rules: ## break each rule of the page guard in turn; every one must make a test fail; takes some minutes
 	$(GO) run ./mmapstate/testdata/mutate.go
 
+.PHONY: golden
+golden: ## write all examples of the formats anew; only for a change of the formats
+	$(GO) test ./meta ./snapshotter ./engine -run 'Golden|TestFrozen$$' -update
+
+.PHONY: reader
+reader: ## read the frozen checkpoints in Python and compare with export; fails without python3
+	@command -v python3 >/dev/null || { echo "make reader: python3 is not there"; exit 1; }
+	$(GO) test -count=1 -run TestFrozenInPython ./engine
+
 .PHONY: bench
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./benchmarks/...

@@ -165,9 +165,9 @@ func (r *viewReader) entry(i int) (e Entry, err error) {
 	case r.tree != nil:
 		e.Time, e.timeFirst = &ref.n, true
 	case r.lists != nil:
-		r.list(&e, Key{Hash: r.table.slotHash(ref.pg, ref.off), Group: e.Group, Bytes: key})
+		r.list(&e, r.key(key))
 	case r.maps != nil:
-		r.nested(&e, Key{Hash: r.table.slotHash(ref.pg, ref.off), Group: e.Group, Bytes: key})
+		r.nested(&e, r.key(key))
 	default:
 		if r.s.numbered {
 			e.Start = &ref.n
@@ -176,6 +176,10 @@ func (r *viewReader) entry(i int) (e Entry, err error) {
 		e.Time = r.stamp(r.table, ref.pg, ref.off)
 	}
 	return e, nil
+}
+
+func (r *viewReader) key(b []byte) Key {
+	return Key{Hash: hashKey(b, r.s.key.shape.Fixed != 0, r.store.HashSeed()), Group: r.sh.id.Group(), Bytes: b}
 }
 
 // valueAt appends the text of the value in a slot.
