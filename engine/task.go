@@ -162,7 +162,8 @@ func (st *subtask) receive(e *edge, use func(batch any)) {
 	}
 }
 
-// endBatch sends on what the batch has led to, so that no record waits for a later one, and gathers for a moment.
+// endBatch sends on what the batch has led to, so that no record waits for a later one, and gathers for a moment. No
+// reference into state is in use here.
 func (st *subtask) endBatch() error {
 	for _, op := range st.ops {
 		if err := op.flush(); err != nil {
@@ -174,6 +175,9 @@ func (st *subtask) endBatch() error {
 	}
 	for _, op := range st.keyed {
 		op.expire()
+		if err := op.store.Maintain(); err != nil {
+			return err
+		}
 	}
 	st.gather(gatherBudget)
 	return nil
