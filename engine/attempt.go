@@ -21,6 +21,7 @@ type attempt struct {
 	o           *Options
 	dir         *snapshotter.Dir
 	from        *snapshotter.Checkpoint // nil: fresh
+	loading     *loading                // of from's state; nil: fresh, or a trial
 	restored    restored
 	number      meta.Attempt
 	parallelism int
@@ -99,6 +100,9 @@ func (a *attempt) make(parts func() error) (err error) {
 
 func (a *attempt) prepare() error {
 	a.coord = newCoordinator(a)
+	if a.from != nil {
+		a.loading = newLoading(a.from)
+	}
 	a.assemble()
 	if err := a.extraStates(); err != nil {
 		return err
@@ -107,7 +111,11 @@ func (a *attempt) prepare() error {
 		return err
 	}
 	a.reportRewrites()
-	return a.release()
+	if a.loading != nil {
+		a.loading.ready(a.o.Restore.Verify == VerifyEager)
+		a.coord.loaded = a.loading.verified
+	}
+	return nil
 }
 
 // extraStates refuses state that the checkpoint has and the operator no longer declares: renamed, it would start from
@@ -143,7 +151,7 @@ func (a *attempt) reportRewrites() {
 	}
 }
 
-// release lets go of the checkpoint's files: all state is in memory and verified.
+// release lets go of the checkpoint's files.
 func (a *attempt) release() error {
 	if a.from == nil || a.trial {
 		return nil
@@ -238,29 +246,32 @@ func (a *attempt) task(n *node, index int) Task {
 	return Task{Job: a.job.name, JobID: a.dir.Job(), UID: n.uid, Attempt: a.number, Index: index, Parallelism: a.parallelism}
 }
 
-// openStore opens a subtask's share of a node's state.
-func (a *attempt) openStore(n *node, index int) *mmapstate.Store {
-	var s *mmapstate.Store
+// openStore opens a subtask's share of a node's state. It is not read before it is looked up, or the background loader
+// gets to it; only for another number of key groups it is read here.
+func (a *attempt) openStore(n *node, index int) (s *mmapstate.Store, part share) {
 	switch o := a.storeOptions(n, index); {
 	case a.restored.operator(n.uid) == nil:
 		s = mmapstate.New(o)
 	case !a.rehashes():
 		s = must(mmapstate.Open(o, a.from))
+		if a.loading != nil {
+			part = a.loading.join()
+		}
 	case a.trial:
 		o.KeyGroups, o.From, o.To = 0, 0, 0 // types can be looked at as they are
 		s = must(mmapstate.Open(o, a.from))
 	default:
-		return a.rehash(n)[index]
+		return a.rehash(n)[index], part
 	}
 	a.stores = append(a.stores, s)
-	return s
+	return s, part
 }
 
 func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
 	first, end := groupsOf(index, a.keyGroups, a.parallelism)
 	return mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
-		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: a.trial, CheckOnly: a.trial,
+		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: true, Preload: !a.trial, CheckOnly: a.trial,
 	}
 }
 
@@ -284,9 +295,18 @@ func (a *attempt) rehash(n *node) []*mmapstate.Store {
 // read to its end with all output committed, errStopped after a stop. It returns within the shutdown timeout of each of
 // its two parts, the end of the tasks and the clean-up, and then names what does not.
 func (a *attempt) run() error {
-	errs := make(chan error, len(a.subtasks)+1)
+	errs := make(chan error, len(a.subtasks)+2)
 	var tasks sync.WaitGroup
 	running := newRoster(a.subtasks)
+	if l := a.loading; l != nil {
+		running.enter(l)
+		tasks.Go(func() {
+			defer running.leave(l)
+			if err := l.run(a.ctx); err != nil {
+				errs <- err
+			}
+		})
+	}
 	for _, st := range a.subtasks {
 		tasks.Go(func() {
 			defer running.leave(st)
@@ -360,24 +380,30 @@ func (a *attempt) sourceEnded(ctx context.Context) error {
 	}
 }
 
-// roster knows which subtasks have not returned yet.
+// roster knows which subtasks, and what works beside them, have not returned yet.
 type roster struct {
 	mu  sync.Mutex
-	out map[*subtask]bool // guarded by mu: still running
+	out map[fmt.Stringer]bool // guarded by mu: still running
 }
 
 func newRoster(all []*subtask) *roster {
-	r := &roster{out: map[*subtask]bool{}}
+	r := &roster{out: map[fmt.Stringer]bool{}}
 	for _, st := range all {
-		r.out[st] = true
+		r.enter(st)
 	}
 	return r
 }
 
-func (r *roster) leave(st *subtask) {
+func (r *roster) enter(who fmt.Stringer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.out, st)
+	r.out[who] = true
+}
+
+func (r *roster) leave(who fmt.Stringer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.out, who)
 }
 
 // wait waits for all subtasks, at most for the deadline; then it names those that ignore it.
@@ -394,8 +420,8 @@ func (r *roster) wait(tasks *sync.WaitGroup, deadline time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var names []string
-	for st := range r.out {
-		names = append(names, st.String())
+	for who := range r.out {
+		names = append(names, who.String())
 	}
 	return fmt.Errorf("%w within %s: %s", ErrStuck, deadline, strings.Join(names, "; "))
 }

@@ -105,6 +105,9 @@ func (s *stages) stop(o engine.Options, last int) engine.Checkpoint {
 	s.in.add(0, s.all[s.done:last]...)
 	s.done = last
 	until(s.t, "the last record of the part", s.reached)
+	for r.Stats().Loading { // which keeps the restored checkpoint
+		time.Sleep(time.Millisecond)
+	}
 	if _, err := r.Checkpoint(s.t.Context()); err != nil { // so that the last one has another to follow
 		s.t.Fatal(err)
 	}

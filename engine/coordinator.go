@@ -50,7 +50,8 @@ type coordinator struct {
 	stop      <-chan struct{} // closed when the job shall stop; nil once that is known
 	published chan publication
 	committed chan commitment
-	first     chan reply // the outcome of a fresh run's first checkpoint
+	first     chan reply      // the outcome of a fresh run's first checkpoint
+	loaded    <-chan struct{} // closed when all that was restored is verified; nil once that is known
 
 	schedule schedule
 	round    *round    // in flight, nil if none
@@ -148,6 +149,9 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 		c.waiting = append(c.waiting, r)
 	case <-c.stop:
 		c.stop, c.stopping = nil, true
+	case <-c.loaded:
+		c.loaded = nil
+		c.a.observeLoaded()
 	case now := <-timer:
 		return c.expire(now)
 	case <-ctx.Done():
@@ -162,7 +166,7 @@ func (c *coordinator) timer() (<-chan time.Time, func()) {
 	switch {
 	case c.ending:
 		ok = false
-	case c.round == nil && (c.stopping || c.reading == 0):
+	case c.round == nil && (c.stopping || c.finishing()):
 		ok = false // only a late acknowledgement is waited for
 	case c.round != nil:
 		at, ok = c.round.started.Add(c.a.o.Checkpoints.Timeout), !c.round.expired
@@ -182,7 +186,7 @@ func (c *coordinator) next(now time.Time) error {
 	if c.stopping {
 		return c.begin(stopping, now)
 	}
-	if c.reading == 0 {
+	if c.finishing() {
 		return c.begin(final, now)
 	}
 	if len(c.waiting) > 0 {
@@ -193,6 +197,9 @@ func (c *coordinator) next(now time.Time) error {
 	}
 	return nil
 }
+
+// finishing says that the input has ended, and that everything restored was verified: before that the job may not finish.
+func (c *coordinator) finishing() bool { return c.reading == 0 && c.loaded == nil }
 
 // begin sends a barrier to every source subtask.
 func (c *coordinator) begin(why purpose, now time.Time) error {

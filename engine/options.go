@@ -77,8 +77,20 @@ type Restore struct {
 	Rewind      bool // allow a checkpoint that is not its directory's newest; newer ones are retired
 	IgnoreExtra bool // allow state, positions and transactions that no operator of the job claims
 
+	Verify Verify // when pages are verified; default VerifyLazy
+
 	earlier meta.JobID // with Fresh: the id that the directory had before
 }
+
+// Verify says when the pages of a restored checkpoint are verified. Metadata and the roots of data files always are before
+// anything else happens.
+type Verify string
+
+// The times to verify.
+const (
+	VerifyLazy  Verify = "lazy"  // each page before it is used, the others beside the records
+	VerifyEager Verify = "eager" // all before the first record
+)
 
 // Latest is the Restore.Path of the job's newest checkpoint.
 const Latest = "latest"
@@ -106,6 +118,8 @@ type Hooks struct {
 	CheckpointFailed func(id meta.CheckpointID, err error)               // given up; the job goes on
 	Restart          func(attempt int, after time.Duration, cause error) // about to be restarted
 	Restored         func(Checkpoint)                                    // an attempt starts from this checkpoint
+	Verifying        func(done, total int64)                             // bytes, with VerifyEager: before Restored
+	Loaded           func(c Checkpoint, took time.Duration)              // all that was restored is verified
 }
 
 // Checkpoint describes a completed checkpoint.
@@ -142,6 +156,11 @@ func (o Options) validate() error {
 	case RetainDefault, NoExternalized, DeleteOnCancellation, RetainOnCancellation:
 	default:
 		fault(true, "retention %q: want %s, %s or %s", c.Retention, NoExternalized, DeleteOnCancellation, RetainOnCancellation)
+	}
+	switch o.Restore.Verify {
+	case "", VerifyLazy, VerifyEager:
+	default:
+		fault(true, "verify %q: want %s or %s", o.Restore.Verify, VerifyLazy, VerifyEager)
 	}
 	fault(o.Restore.Fresh && (o.Restore.Path == Latest || o.Restore.OrFresh), "a fresh start and the newest checkpoint exclude each other")
 	fault(r.Attempts < 0 || r.InitialDelay < 0 || r.MaxDelay < 0 || r.ResetAfter < 0, "restart: attempts and delays may not be negative")

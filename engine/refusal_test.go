@@ -213,7 +213,7 @@ func TestNothingToResume(t *testing.T) {
 	start(t, variant{}.job(), variant{}.options(home, engine.Resume()))
 }
 
-// TestDamage flips a byte of the newest checkpoint's metadata, and of each of its data files.
+// TestDamage flips a byte of the newest checkpoint's metadata, and of each of its data files, which are all verified first.
 func TestDamage(t *testing.T) {
 	home := t.TempDir()
 	paths := stopped(t, home)
@@ -234,7 +234,7 @@ func TestDamage(t *testing.T) {
 		b[len(b)/2] ^= 4
 		overwrite(t, name, b)
 		for _, path := range []string{engine.Latest, last(paths)} {
-			_, err = variant{}.job().Start(t.Context(), variant{}.options(home, engine.Restore{Path: path}))
+			_, err = variant{}.job().Start(t.Context(), variant{}.options(home, engine.Restore{Path: path, Verify: engine.VerifyEager}))
 			if !errors.Is(err, meta.ErrDamaged) {
 				t.Errorf("Start with damaged %s = %v, want %v", filepath.Base(name), err, meta.ErrDamaged)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter"
@@ -182,6 +183,15 @@ func (a *attempt) observe(c Checkpoint) {
 	r.mu.Unlock()
 	if f := r.o.Hooks.Checkpoint; f != nil {
 		r.hook("Checkpoint", func() { f(c) })
+	}
+}
+
+// observeLoaded tells that everything restored is verified.
+func (a *attempt) observeLoaded() {
+	cp, took := a.running.describe(a.from), time.Since(a.loading.began)
+	a.o.Logger.Info("restored state is verified", "job", a.job.name, "checkpoint", cp.ID, "took", took)
+	if f := a.o.Hooks.Loaded; f != nil {
+		a.running.hook("Loaded", func() { f(cp, took) })
 	}
 }
 

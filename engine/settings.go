@@ -83,6 +83,8 @@ func settingDoors() []settingDoor {
 			"what is kept when the job ends"}, setRetention},
 		{Setting{"execution.checkpointing.tolerable-failed-checkpoints", "3", "failures in a row that do not fail the job"},
 			whole(0, math.MaxInt32, func(o *Options, n int) { o.Checkpoints.Tolerable = noneIfZero(n) })},
+		{Setting{"state.restore.verify", string(VerifyLazy), "when restored pages are verified: lazy, beside the records, or eager, before them"},
+			setVerify},
 
 		{Setting{"restart-strategy.type", "exponential-delay", "none, exponential-delay or fixed-delay"}, setStrategy},
 		{Setting{"restart-strategy.exponential-delay.initial-backoff", "1 s", "the first delay"},
@@ -113,6 +115,15 @@ func noneIfZero[T int | float64](v T) T {
 
 func setName(*Options, string) error {
 	return fmt.Errorf("the name is an argument of NewJob, not an option")
+}
+
+func setVerify(o *Options, v string) error {
+	switch w := Verify(v); w {
+	case VerifyLazy, VerifyEager:
+		o.Restore.Verify = w
+		return nil
+	}
+	return fmt.Errorf("%q is none of %s and %s", v, VerifyLazy, VerifyEager)
 }
 
 func directory(set func(*Options, string)) func(*Options, string) error {

@@ -100,6 +100,7 @@ type keyedOp struct {
 	node      *node
 	st        *subtask
 	store     *mmapstate.Store
+	share     share // of restored state
 	shape     mmapstate.KeyShape
 	ctx       Context
 	timers    []*timerIndex
@@ -120,7 +121,9 @@ type keyedOp struct {
 
 // newKeyedOp opens the operator's share of state in a subtask.
 func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
-	op := &keyedOp{node: n, st: st, shape: shape, store: st.a.openStore(n, st.index), stats: st.statsOf(n)}
+	op := &keyedOp{node: n, st: st, shape: shape, stats: st.statsOf(n)}
+	op.store, op.share = st.a.openStore(n, st.index)
+	op.measure()
 	op.watermark = st.a.restored.watermark(n.uid)
 	op.tellTime() // states begin where time stood
 	op.ctx.op = op

@@ -226,7 +226,10 @@ func (s *sourceTask[T]) loop(commands <-chan command) error {
 
 // wait handles the next thing that happens.
 func (s *sourceTask[T]) wait(commands <-chan command, ticks <-chan time.Time) error {
-	again, stop := s.st.idle()
+	again, stop, err := s.st.rest()
+	if err != nil {
+		return err
+	}
 	defer stop()
 	select {
 	case c := <-commands:

@@ -116,6 +116,9 @@ func (r *Running) begin(ctx context.Context) (*attempt, error) {
 	if err := r.trial(ctx, b.from, splits); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
+	if err := r.verify(ctx, b.from); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
 	from, err := b.settle(ctx) // nothing has been changed before; from here on the start is meant
 	if err != nil {
 		return nil, err
@@ -141,6 +144,18 @@ func (r *Running) trial(ctx context.Context, from *snapshotter.Checkpoint, split
 	return a.make(func() error {
 		a.assemble()
 		return errors.Join(a.extraStates(), a.close())
+	})
+}
+
+// verify reads all of a checkpoint if that is to be done before it is used.
+func (r *Running) verify(ctx context.Context, from *snapshotter.Checkpoint) error {
+	if from == nil || r.o.Restore.Verify != VerifyEager {
+		return nil
+	}
+	return from.Verify(ctx, func(done, total int64) {
+		if f := r.o.Hooks.Verifying; f != nil {
+			r.hook("Verifying", func() { f(done, total) })
+		}
 	})
 }
 

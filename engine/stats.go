@@ -18,6 +18,9 @@ type Stats struct {
 	Completed  int64 // checkpoints
 	Failed     int64 // checkpoints given up
 	Last       Checkpoint
+	Pages      int64 // of state, 4 KiB each
+	Resident   int64 // those of them that are in memory
+	Loading    bool  // restored state is still being read and verified
 	Operators  []OperatorStats
 }
 
@@ -26,7 +29,9 @@ type OperatorStats struct {
 	UID, Kind     string
 	In, Out       int64
 	Late, Skipped int64
-	Watermark     Time // the least of its subtasks
+	Pages         int64 // of state, 4 KiB each
+	Resident      int64 // those of them that are in memory
+	Watermark     Time  // the least of its subtasks
 }
 
 // nodeStats are one subtask's counters of one node. The subtask writes them, at the end of a batch; anyone may read.
@@ -35,6 +40,8 @@ type nodeStats struct {
 	base          counts // of subtask 0: what the restored checkpoint had counted
 	in, out       atomic.Int64
 	late, skipped atomic.Int64
+	pages         atomic.Int64 // of state
+	resident      atomic.Int64
 	watermark     atomic.Int64
 }
 
@@ -83,6 +90,7 @@ func (st *subtask) statsOf(n *node) *nodeStats {
 // report sums the subtasks' counters, nodes in graph order.
 func (a *attempt) report() (all Stats) {
 	all.Watermark = MaxTime
+	all.Loading = a.loading != nil && !a.loading.done.Load()
 	for _, n := range a.job.nodes {
 		op, found := OperatorStats{UID: n.uid, Kind: n.kind, Watermark: MaxTime}, false
 		var sum counts
@@ -91,6 +99,8 @@ func (a *attempt) report() (all Stats) {
 				found = true
 				sum = sum.plus(s.counts())
 				op.Watermark = min(op.Watermark, Time(s.watermark.Load()))
+				op.Pages += s.pages.Load()
+				op.Resident += s.resident.Load()
 			}
 		}
 		if !found {
@@ -100,6 +110,8 @@ func (a *attempt) report() (all Stats) {
 		all.Operators = append(all.Operators, op)
 		all.Late += sum.late
 		all.Skipped += sum.skipped
+		all.Pages += op.Pages
+		all.Resident += op.Resident
 		switch {
 		case n.source != nil:
 			all.RecordsIn += sum.in

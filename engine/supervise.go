@@ -126,6 +126,9 @@ func (r *Running) renew(ctx context.Context) (a *attempt, err error) {
 			return err // permanent if it is gone or damaged
 		}
 		splits, err := survey(ctx, r.job, &r.o, restored{from.Meta})
+		if err == nil {
+			err = r.verify(ctx, from)
+		}
 		if err != nil {
 			return errors.Join(err, from.Close())
 		}
@@ -137,8 +140,9 @@ func (r *Running) renew(ctx context.Context) (a *attempt, err error) {
 
 // end settles what becomes of the checkpoints, and closes the run. settled: the sinks have committed all of the last one.
 func (r *Running) end(ctx context.Context, s State, err error, settled bool) {
-	stuck := errors.Is(err, errStorageStuck) // what storage will still do is not known: nothing may be deleted
-	out := Outcome{State: s, Err: err, Kept: stuck || keeps(s, r.o.Checkpoints.Retention)}
+	stuck := errors.Is(err, errStorageStuck)   // what storage will still do is not known: nothing may be deleted
+	damaged := errors.Is(err, meta.ErrDamaged) // somebody has to look at it first
+	out := Outcome{State: s, Err: err, Kept: stuck || damaged || keeps(s, r.o.Checkpoints.Retention)}
 	if s == Stopped {
 		out.Savepoint, out.Err = r.lastSavepoint(ctx, settled)
 		err = out.Err

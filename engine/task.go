@@ -95,7 +95,7 @@ func (st *subtask) run(report func(error)) {
 		} else if err == errGoexit {
 			err = st.culprit(errGoexit, debug.Stack())
 		}
-		report(err)
+		report(st.spoilt(err))
 	}()
 	err = st.work()
 }
@@ -117,7 +117,10 @@ func (st *subtask) loop() error {
 	for {
 		m, in, ok := st.inbox.take()
 		if !ok {
-			again, stop := st.idle()
+			again, stop, err := st.rest()
+			if err != nil {
+				return err
+			}
 			select {
 			case <-st.inbox.wake:
 			case <-again:
@@ -162,8 +165,8 @@ func (st *subtask) receive(e *edge, use func(batch any)) {
 	}
 }
 
-// endBatch sends on what the batch has led to, so that no record waits for a later one, and gathers for a moment. No
-// reference into state is in use here.
+// endBatch sends on what the batch has led to, so that no record waits for a later one, gathers for a moment, and takes
+// over what was loaded meanwhile. No reference into state is in use here.
 func (st *subtask) endBatch() error {
 	for _, op := range st.ops {
 		if err := op.flush(); err != nil {
@@ -175,12 +178,9 @@ func (st *subtask) endBatch() error {
 	}
 	for _, op := range st.keyed {
 		op.expire()
-		if err := op.store.Maintain(); err != nil {
-			return err
-		}
 	}
 	st.gather(gatherBudget)
-	return nil
+	return st.maintain()
 }
 
 // advance moves the subtask's time on: each operator fires before the next one sees the new time.

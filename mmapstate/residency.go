@@ -133,6 +133,21 @@ func (s *Store) loadBuffer() []byte {
 	return bytesOf(unsafe.Pointer(&s.loadWords[0]), blockSize)
 }
 
+// Residency tells how many pages are in memory, of how many that exist.
+func (s *Store) Residency() (resident, pages int64) { return s.residentPages, s.pageCount }
+
+// Loading tells whether page groups are still loaded in the background, or wait for Maintain to take them over.
+func (s *Store) Loading() bool { return s.preload != nil }
+
+// Reads tells whether the store may still read from a loader. Once it does not it never will again, unless the loader is
+// given to it anew.
+func (s *Store) Reads(from meta.Loader) bool {
+	if s.preload != nil && s.preload.from == from {
+		return true
+	}
+	return s.loader == from && (s.opt.MemoryLimit > 0 || s.residentPages < s.pageCount)
+}
+
 // SetLoader says where evicted groups come back from: the checkpoint that was committed last. The caller closes it, not
 // before the store has another one. Nobody needs to call it whose verdicts have a loader.
 func (s *Store) SetLoader(l meta.Loader) {

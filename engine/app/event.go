@@ -19,6 +19,10 @@ type event struct {
 	Checkpoint *checkpointInfo `json:"checkpoint,omitempty"`
 	Stats      *statsInfo      `json:"stats,omitempty"`
 
+	Bytes      int64   `json:"bytes,omitempty"`       // verified
+	TotalBytes int64   `json:"total_bytes,omitempty"` // to verify
+	TookMS     float64 `json:"took_ms,omitempty"`
+
 	Attempt int     `json:"attempt,omitempty"`
 	AfterMS float64 `json:"after_ms,omitempty"`
 
@@ -47,6 +51,9 @@ type statsInfo struct {
 	Restarts   int    `json:"restarts"`
 	Completed  int64  `json:"checkpoints"`
 	Failed     int64  `json:"failed_checkpoints"`
+	Pages      int64  `json:"state_pages"`
+	Resident   int64  `json:"resident_pages"`
+	Loading    bool   `json:"loading,omitempty"`
 }
 
 func aboutCheckpoint(c engine.Checkpoint) *checkpointInfo {
@@ -54,7 +61,8 @@ func aboutCheckpoint(c engine.Checkpoint) *checkpointInfo {
 }
 
 func aboutStats(s engine.Stats) *statsInfo {
-	return &statsInfo{s.RecordsIn, s.RecordsOut, s.Late, s.Skipped, watermark(s.Watermark), s.Restarts, s.Completed, s.Failed}
+	return &statsInfo{s.RecordsIn, s.RecordsOut, s.Late, s.Skipped, watermark(s.Watermark), s.Restarts, s.Completed, s.Failed,
+		s.Pages, s.Resident, s.Loading}
 }
 
 // text is the event for people; empty if it is not worth a line.
@@ -66,6 +74,10 @@ func (e event) text() string {
 		}
 	case "restored":
 		return fmt.Sprintf("continuing from checkpoint %d (%s)", e.Checkpoint.ID, e.Checkpoint.Path)
+	case "loaded":
+		if took := time.Duration(e.TookMS * float64(time.Millisecond)); took >= time.Second { // else nobody has waited for it
+			return fmt.Sprintf("all state of checkpoint %d is loaded and verified after %s", e.Checkpoint.ID, short(took))
+		}
 	case "fresh":
 		return "there is no checkpoint to resume: starting fresh"
 	case "checkpoint_failed":
@@ -75,6 +87,14 @@ func (e event) text() string {
 		return fmt.Sprintf("restart %d in %s: %s", e.Attempt, short(time.Duration(e.AfterMS*float64(time.Millisecond))), e.Error)
 	}
 	return ""
+}
+
+// percent rounds down: there is no 100 before all is done.
+func percent(part, whole int64) int64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(part, whole) * 100 / whole
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

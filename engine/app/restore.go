@@ -17,7 +17,8 @@ import (
 // recall reads the checkpoint that the run is to continue, if there is one, for the job's recorded flags. The engine
 // reads it again, under the lock, and has the last word.
 func (s *session) recall(a *jobFlags) error {
-	restore := engine.Restore{Path: s.flags.from, Fresh: s.flags.fresh, Rewind: s.flags.rewind, IgnoreExtra: s.flags.ignoreExtra}
+	restore := s.config.options.Restore // what settings say of it
+	restore.Path, restore.Fresh, restore.Rewind, restore.IgnoreExtra = s.flags.from, s.flags.fresh, s.flags.rewind, s.flags.ignoreExtra
 	if s.flags.resume {
 		restore.Path, restore.OrFresh = engine.Latest, true
 	}

@@ -79,18 +79,11 @@ func (s *screen) show(e event) {
 func (s *screen) tick(now time.Time, stats engine.Stats) {
 	s.mu.Lock()
 	since := now.Sub(s.shownAt)
-	_, live := s.width()
-	every := plainEvery
-	switch {
-	case s.json:
-		every = jsonEvery
-	case live:
-		every = tickEvery / 2
-	}
-	if since < every {
+	if since < s.every() {
 		s.mu.Unlock()
 		return
 	}
+	_, live := s.width()
 	rate := float64(max(0, stats.RecordsIn-s.before.RecordsIn)) / since.Seconds() // a restart counts from before
 	if s.rate == 0 {
 		s.rate = rate
@@ -107,6 +100,41 @@ func (s *screen) tick(now time.Time, stats engine.Stats) {
 		s.show(event{Event: "progress", Stats: aboutStats(stats)})
 	case !live:
 		s.say("%s", strings.Join(liveParts(stats, rate), ", "))
+	}
+}
+
+// every is how often progress is shown. The caller holds mu.
+func (s *screen) every() time.Duration {
+	_, live := s.width()
+	switch {
+	case s.json:
+		return jsonEvery
+	case live:
+		return tickEvery / 2
+	}
+	return plainEvery
+}
+
+// verifying shows how much of a checkpoint was verified before the job begins.
+func (s *screen) verifying(done, total int64) {
+	s.mu.Lock()
+	now := time.Now()
+	if now.Sub(s.shownAt) < s.every() {
+		s.mu.Unlock()
+		return
+	}
+	s.shownAt = now
+	width, live := s.width()
+	text := fmt.Sprintf("verifying the checkpoint: %s of %s", bytesText(done), bytesText(total))
+	if live && !s.json {
+		s.draw(fit([]string{text}, width-1))
+	}
+	s.mu.Unlock()
+	switch {
+	case s.json:
+		s.show(event{Event: "verifying", Bytes: done, TotalBytes: total})
+	case !live:
+		s.say("%s", text)
 	}
 }
 
@@ -134,6 +162,9 @@ func (s *screen) draw(line string) {
 // liveParts are the pieces of the live line, the most important first.
 func liveParts(s engine.Stats, rate float64) []string {
 	parts := []string{grouped(int64(rate)) + " records/s", grouped(s.RecordsIn) + " in"}
+	if s.Loading {
+		parts = append(parts, fmt.Sprintf("state %d %% loaded", percent(s.Resident, s.Pages)))
+	}
 	if w := watermark(s.Watermark); w != "" {
 		parts = append(parts, "watermark "+w)
 	}

@@ -90,6 +90,10 @@ func (s *session) hooks() engine.Hooks {
 		Restored: func(c engine.Checkpoint) {
 			s.screen.show(event{Event: "restored", Checkpoint: aboutCheckpoint(c)})
 		},
+		Verifying: s.screen.verifying,
+		Loaded: func(c engine.Checkpoint, took time.Duration) {
+			s.screen.show(event{Event: "loaded", Checkpoint: aboutCheckpoint(c), TookMS: millis(took)})
+		},
 	}
 }
 

@@ -56,6 +56,11 @@ func TestLiveLine(t *testing.T) {
 		t.Errorf("live line %q, want %q", got, want)
 	}
 
+	stats.Loading, stats.Resident, stats.Pages = true, 437, 1000
+	if got := fit(liveParts(stats, 1000), 60); got != "1,000 records/s  1,234,567 in  state 43 % loaded" {
+		t.Errorf("live line %q does not tell of the state", got)
+	}
+
 	var out strings.Builder
 	s := &screen{stderr: &out, width: func() (int, bool) { return 20, true }}
 	s.tick(time.Now(), stats)

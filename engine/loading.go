@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/pagetide/pagetide/mmapstate"
+	"github.com/pagetide/pagetide/snapshotter"
+)
+
+// loading follows the state of a restored checkpoint into memory. The tasks report what has become of their stores; a
+// goroutine of its own waits for that, verifies what no store had room for, and closes the checkpoint when nobody reads
+// from it any more. While it is open it is not retired, and while it is not verified the job does not finish.
+type loading struct {
+	from   *snapshotter.Checkpoint
+	began  time.Time
+	stores int
+
+	loaded   chan bool     // by store: nothing is loaded in the background any more; true: all of it is in memory
+	left     chan struct{} // by store: nothing is read from the checkpoint any more
+	verified chan struct{} // closed when all that was restored has been verified
+	done     atomic.Bool   // verified is closed
+}
+
+func newLoading(from *snapshotter.Checkpoint) *loading {
+	return &loading{from: from, began: time.Now(), verified: make(chan struct{})}
+}
+
+// share is one store's part of a loading. It belongs to the store's task.
+type share struct {
+	of   *loading // nil: nothing to report
+	told bool     // that nothing is loaded in the background
+}
+
+// join adds a store.
+func (l *loading) join() share {
+	l.stores++
+	return share{of: l}
+}
+
+// report tells what has changed since the last call.
+func (s *share) report(store *mmapstate.Store) {
+	if s.of == nil || store.Loading() {
+		return
+	}
+	if !s.told {
+		resident, pages := store.Residency()
+		s.told = true
+		s.of.loaded <- resident == pages
+	}
+	if !store.Reads(s.of.from) {
+		s.of.left <- struct{}{}
+		s.of = nil
+	}
+}
+
+// ready is called when all stores have joined, before any reports. What has been verified already need not be again.
+func (l *loading) ready(verified bool) {
+	l.loaded, l.left = make(chan bool, l.stores), make(chan struct{}, l.stores)
+	if verified {
+		l.finish()
+	}
+}
+
+// run ends when the checkpoint is verified and closed, or ctx ends. An error ends the attempt. If all went into memory, the
+// checkpoint is closed first: who knows that it is verified knows that it may be retired.
+func (l *loading) run(ctx context.Context) error {
+	all := true
+	for range l.stores {
+		select {
+		case whole := <-l.loaded:
+			all = all && whole
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	if all {
+		l.close(ctx)
+		l.finish()
+		return nil
+	}
+	if err := l.verifyRest(ctx); err != nil {
+		return err
+	}
+	l.finish()
+	l.close(ctx)
+	return nil
+}
+
+// verifyRest reads all once more: a store with a memory limit has not had room for it.
+func (l *loading) verifyRest(ctx context.Context) error {
+	if l.done.Load() {
+		return nil
+	}
+	if err := l.from.Verify(ctx, nil); err != nil {
+		return fmt.Errorf("restored checkpoint %d: %w", l.from.Meta.ID, err)
+	}
+	return nil
+}
+
+// close waits until nobody reads from the checkpoint any more.
+func (l *loading) close(ctx context.Context) {
+	for range l.stores {
+		select {
+		case <-l.left:
+		case <-ctx.Done():
+			return
+		}
+	}
+	_ = l.from.Close() // files that were only read
+}
+
+// finish lets the job finish.
+func (l *loading) finish() {
+	if l.done.CompareAndSwap(false, true) {
+		close(l.verified)
+	}
+}
+
+// maintain takes over what was loaded in the background and reports. No reference into the state may be in use.
+func (op *keyedOp) maintain() error {
+	if err := op.store.Maintain(); err != nil {
+		return fmt.Errorf("state of task %s: %w", op.st, err)
+	}
+	op.measure()
+	op.share.report(op.store)
+	return nil
+}
+
+// measure publishes how much of the state is in memory.
+func (op *keyedOp) measure() {
+	resident, pages := op.store.Residency()
+	op.stats.resident.Store(resident)
+	op.stats.pages.Store(pages)
+}
+
+// maintain is for the time between two batches.
+func (st *subtask) maintain() error {
+	for _, op := range st.keyed {
+		if err := op.maintain(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest is idle between two batches. While state is loaded in the background there will be more to take over soon: again
+// rings then, too.
+func (st *subtask) rest() (again <-chan time.Time, stop func(), err error) {
+	if err := st.maintain(); err != nil {
+		return nil, nil, err
+	}
+	if again, stop = st.idle(); again != nil {
+		return again, stop, nil
+	}
+	for _, op := range st.keyed {
+		if op.store.Loading() {
+			t := time.NewTimer(gatherAgain)
+			return t.C, func() { t.Stop() }, nil
+		}
+	}
+	return nil, stop, nil
+}
+
+// spoilt prefers the failure of a store to what a user's function that has recovered it made of it.
+func (st *subtask) spoilt(err error) error {
+	for _, op := range st.keyed {
+		if cause := op.store.Err(); cause != nil {
+			return fmt.Errorf("state of task %s: %w", st, cause)
+		}
+	}
+	return err
+}
+
+func (l *loading) String() string {
+	return fmt.Sprintf("verification of checkpoint %d", l.from.Meta.ID)
+}
