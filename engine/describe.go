@@ -35,15 +35,8 @@ func (c *coordinator) metadata(r *round) *meta.Metadata {
 }
 
 func (c *coordinator) operator(r *round, n *node) meta.Operator {
-	o := meta.Operator{
-		No: n.no, UID: n.uid, Kind: n.kind, Fingerprint: n.fingerprint,
-		Parallelism: uint16(c.a.parallelism), Watermark: int64(MaxTime),
-	}
-	for _, k := range r.acks {
-		if w, ok := k.watermarks[n]; ok {
-			o.Watermark = min(o.Watermark, int64(w))
-		}
-	}
+	o := meta.Operator{No: n.no, UID: n.uid, Kind: n.kind, Fingerprint: n.fingerprint, Parallelism: uint16(c.a.parallelism)}
+	o.Watermark, o.Watermarks = c.subtaskWatermarks(r, n)
 	return o
 }
 

@@ -59,7 +59,7 @@ func (a *attempt) assemble() {
 	for _, p := range a.plans {
 		for i := range a.parallelism {
 			st := &subtask{a: a, ctx: a.ctx, plan: p, index: i, outlets: map[*port]any{}}
-			st.watermark = a.startTime(p)
+			st.watermark = a.startTime(p, i)
 			if p.head.source != nil {
 				a.commands[st] = make(chan command, 1)
 			} else {
@@ -98,12 +98,12 @@ func (e *edge) connect(up, down []*subtask, first, groups int) {
 	}
 }
 
-// startTime is where a task's inputs start after a restore: at the least watermark of its operators.
-func (a *attempt) startTime(p *taskPlan) Time {
+// startTime is where the inputs of a subtask start after a restore: at the least watermark of its operators.
+func (a *attempt) startTime(p *taskPlan, index int) Time {
 	least, any := MaxTime, false
 	for _, n := range p.nodes {
 		if n.stateful {
-			least, any = min(least, a.restored.watermark(n.uid)), true
+			least, any = min(least, a.watermark(n, index)), true
 		}
 	}
 	if !any {

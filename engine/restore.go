@@ -27,13 +27,6 @@ func (r restored) operator(uid string) *meta.Operator {
 	return nil
 }
 
-func (r restored) watermark(uid string) Time {
-	if o := r.operator(uid); o != nil {
-		return Time(o.Watermark)
-	}
-	return MinTime
-}
-
 func (r restored) source(uid string) *meta.Source {
 	if r.m != nil {
 		for i := range r.m.Sources {

@@ -124,7 +124,7 @@ func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op := &keyedOp{node: n, st: st, shape: shape, stats: st.statsOf(n)}
 	op.store, op.share = st.a.openStore(n, st.index)
 	op.measure()
-	op.watermark = st.a.restored.watermark(n.uid)
+	op.watermark = st.a.watermark(n, st.index)
 	op.tellTime() // states begin where time stood
 	op.ctx.op = op
 	op.hints = make([]mmapstate.Key, 0, workBatch)

@@ -70,6 +70,7 @@ type subtask struct {
 // ack is a subtask's part of a checkpoint: all of it as of the barrier.
 type ack struct {
 	id         meta.CheckpointID
+	subtask    int // its index
 	cuts       []nodeCut
 	watermarks map[*node]Time
 	splits     map[*node][]meta.Split
@@ -203,7 +204,7 @@ func (st *subtask) advance(w Time) error {
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
 func (st *subtask) barrier(id meta.CheckpointID) error {
-	a := &ack{id: id, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
+	a := &ack{id: id, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
 	if err := st.endBatch(); err != nil {
 		return err
 	}

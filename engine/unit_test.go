@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,5 +233,30 @@ func TestTimes(t *testing.T) {
 	}
 	if MaxTime.Sub(MinTime) != math.MaxInt64 || MinTime.Sub(MaxTime) != math.MinInt64 || Time(7).Sub(9) != -2 {
 		t.Error("Sub is wrong at the ends of the range")
+	}
+}
+
+// A checkpoint has the watermarks of subtasks only if they differ.
+func TestSubtaskWatermarks(t *testing.T) {
+	n := &node{}
+	c := &coordinator{a: &attempt{parallelism: 3, keyGroups: 128}}
+	for _, tt := range []struct {
+		marks []Time // by subtask
+		least int64
+		want  []meta.GroupWatermark
+	}{
+		{[]Time{5, 5, 5}, 5, nil},
+		{[]Time{5, 7, 7}, 5, []meta.GroupWatermark{{First: 0, Time: 5}, {First: 43, Time: 7}}},
+		{[]Time{7, 7, 5}, 5, []meta.GroupWatermark{{First: 0, Time: 7}, {First: 86, Time: 5}}},
+		{[]Time{7, 5, 7}, 5, []meta.GroupWatermark{{First: 0, Time: 7}, {First: 43, Time: 5}, {First: 86, Time: 7}}},
+	} {
+		r := &round{}
+		for i := range tt.marks {
+			i = len(tt.marks) - 1 - i // in any order
+			r.acks = append(r.acks, &ack{subtask: i, watermarks: map[*node]Time{n: tt.marks[i]}})
+		}
+		if least, got := c.subtaskWatermarks(r, n); least != tt.least || !slices.Equal(got, tt.want) {
+			t.Errorf("%v: %d %v, want %d %v", tt.marks, least, got, tt.least, tt.want)
+		}
 	}
 }

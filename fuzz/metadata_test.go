@@ -113,8 +113,9 @@ func randomMetadata(r *rand.Rand) *meta.Metadata {
 	for no := range meta.OperatorNo(r.IntN(3)) {
 		m.Operators = append(m.Operators, meta.Operator{
 			No: no, UID: text(), Kind: text(), Fingerprint: text(), Parallelism: 2, Watermark: r.Int64(),
-			States: []meta.State{{No: 0, Kind: meta.KindIndex, Name: text(), Key: text()}},
-			Shards: []meta.Shard{{ID: meta.MakeShardID(no, 0), Pages: r.Uint32(), States: []meta.ShardState{{No: 0, Entries: r.Uint64(), Earliest: r.Int64()}}}},
+			States:     []meta.State{{No: 0, Kind: meta.KindIndex, Name: text(), Key: text()}},
+			Watermarks: []meta.GroupWatermark{{First: 0, Time: r.Int64()}}[:r.IntN(2)],
+			Shards:     []meta.Shard{{ID: meta.MakeShardID(no, 0), Pages: r.Uint32(), States: []meta.ShardState{{No: 0, Entries: r.Uint64(), Earliest: r.Int64()}}}},
 		})
 	}
 	return m

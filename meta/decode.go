@@ -40,7 +40,7 @@ func Decode(name string, b []byte) (*Metadata, error) {
 		m.Sweep = d.u64()
 	})
 	d.section(secFiles, func() { m.Files = many(&d, 44, d.file) })
-	d.section(secOperators, func() { m.Operators = many(&d, 32, d.operator) })
+	d.section(secOperators, func() { m.Operators = many(&d, 36, d.operator) })
 	d.section(secSources, func() { m.Sources = many(&d, 8, d.source) })
 	d.section(secSinks, func() { m.Sinks = many(&d, 8, d.sink) })
 	d.section(secEmbedded, func() { m.Embedded = d.rest() })
@@ -104,6 +104,9 @@ func (d *decoder) check(m *Metadata) {
 			d.fail("operator number %d appears twice", o.No)
 		}
 		seen[o.No] = true
+		if !ascendFromZero(o.Watermarks, m.KeyGroups) {
+			d.fail("watermarks of operator %q", o.UID)
+		}
 		last := -1
 		for _, s := range o.Shards {
 			if s.ID.Operator() != o.No || int(s.ID.Group()) >= int(m.KeyGroups) || int(s.ID.Group()) <= last {
@@ -112,6 +115,15 @@ func (d *decoder) check(m *Metadata) {
 			last = int(s.ID.Group())
 		}
 	}
+}
+
+func ascendFromZero(marks []GroupWatermark, groups uint16) bool {
+	for i, w := range marks {
+		if i == 0 && w.First != 0 || i > 0 && w.First <= marks[i-1].First || uint16(w.First) >= groups {
+			return false
+		}
+	}
+	return true
 }
 
 // holdsFile says that the embedded bytes are those of the only file.
@@ -136,6 +148,7 @@ func (d *decoder) operator() Operator {
 		Watermark:   d.i64(),
 		States:      many(d, 15, d.state),
 		Shards:      many(d, 12, d.shard),
+		Watermarks:  many(d, 10, func() GroupWatermark { return GroupWatermark{First: KeyGroup(d.u16()), Time: d.i64()} }),
 	}
 }
 

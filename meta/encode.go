@@ -98,6 +98,10 @@ func (e *encoder) operator(o Operator) {
 			e.i64(st.Earliest)
 		})
 	})
+	list(e, o.Watermarks, func(w GroupWatermark) {
+		e.u16(uint16(w.First))
+		e.i64(w.Time)
+	})
 }
 
 func (e *encoder) source(s Source) {

@@ -58,9 +58,16 @@ type Operator struct {
 	Kind        string // "process", "window" ...
 	Fingerprint string // what must not change: kind, window, timers, key type
 	Parallelism uint16
-	Watermark   int64 // the least of its subtasks, nanoseconds; MinInt64 before the first
+	Watermark   int64            // the least of its subtasks, nanoseconds; MinInt64 before the first
+	Watermarks  []GroupWatermark // by first key group, from 0 on; none if those of all subtasks are the same
 	States      []State
 	Shards      []Shard
+}
+
+// GroupWatermark is the watermark of a subtask that owned key groups, up to the next one's first.
+type GroupWatermark struct {
+	First KeyGroup
+	Time  int64
 }
 
 // Source describes how far a source has been read.

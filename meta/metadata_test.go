@@ -33,7 +33,8 @@ func full() *meta.Metadata {
 		},
 		Operators: []meta.Operator{{
 			No: 1, UID: "per-origin", Kind: "window", Fingerprint: "tumble 1h", Parallelism: 4, Watermark: math.MinInt64,
-			States: []meta.State{{No: 0, Kind: meta.KindCell, Name: "n", Key: "u64", Type: "i64"}, {No: 1, Kind: meta.KindIndex, Name: "timers"}},
+			States:     []meta.State{{No: 0, Kind: meta.KindCell, Name: "n", Key: "u64", Type: "i64"}, {No: 1, Kind: meta.KindIndex, Name: "timers"}},
+			Watermarks: []meta.GroupWatermark{{First: 0, Time: 8}, {First: 64, Time: math.MinInt64}},
 			Shards: []meta.Shard{
 				{ID: meta.MakeShardID(1, 0), Pages: 3, States: []meta.ShardState{{No: 0, Entries: 5}, {No: 1, Entries: 1, Earliest: -1}}},
 				{ID: meta.MakeShardID(1, 127), Pages: 1},
@@ -150,6 +151,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"pages of another size", func(m *meta.Metadata) { *m = *embedded(); m.Files[0].Size++ }},
 		{"pages that have a name", func(m *meta.Metadata) { *m = *embedded(); m.Files[0].Name = "a" }},
 		{"no pages", func(m *meta.Metadata) { *m = *embedded(); m.Embedded = nil }},
+		{"watermarks from the middle on", func(m *meta.Metadata) { m.Operators[0].Watermarks[0].First = 1 }},
+		{"watermarks out of order", func(m *meta.Metadata) { m.Operators[0].Watermarks[1].First = 0 }},
+		{"watermark of no key group", func(m *meta.Metadata) { m.Operators[0].Watermarks[1].First = 128 }},
 		{"operator twice", func(m *meta.Metadata) { m.Operators = append(m.Operators, m.Operators[0]) }},
 	}
 	for _, tt := range tests {
@@ -259,6 +263,9 @@ func randomOperator(r *rand.Rand, no meta.OperatorNo, groups int, str func() str
 	o := meta.Operator{No: no, UID: str(), Kind: str(), Fingerprint: str(), Parallelism: uint16(r.Uint32()), Watermark: int64(r.Uint64())}
 	for i := range r.IntN(3) {
 		o.States = append(o.States, meta.State{No: uint16(i), Kind: meta.StateKind(1 + r.IntN(3)), Name: str(), Key: str(), Type: str()})
+	}
+	for g := 0; g < min(groups, r.IntN(4)); g++ {
+		o.Watermarks = append(o.Watermarks, meta.GroupWatermark{First: meta.KeyGroup(g), Time: int64(r.Uint64())})
 	}
 	for g := 0; g < groups; g += 1 + r.IntN(64) {
 		s := meta.Shard{ID: meta.MakeShardID(no, meta.KeyGroup(g)), Pages: r.Uint32()}

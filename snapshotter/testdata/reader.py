@@ -131,6 +131,7 @@ class Operator:
         self.parallelism, self.watermark = c.num("H"), c.num("q")
         self.states = {s.no: s for s in c.list(lambda: State(c))}
         self.shards = c.list(lambda: Shard(c))
+        self.watermarks = c.list(lambda: (c.num("H"), c.num("q")))  # by first key group, if subtasks differ
 
     def named(self, name):
         return next((s for s in self.states.values() if s.name == name), None)
