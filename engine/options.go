@@ -117,6 +117,7 @@ type Hooks struct {
 	Checkpoint       func(Checkpoint)                                    // completed: durable
 	CheckpointFailed func(id meta.CheckpointID, err error)               // given up; the job goes on
 	Restart          func(attempt int, after time.Duration, cause error) // about to be restarted
+	Importing        func(done, total int64)                             // bytes of a checkpoint from elsewhere, while Start brings it in
 	Restored         func(Checkpoint)                                    // an attempt starts from this checkpoint
 	Verifying        func(done, total int64)                             // bytes, with VerifyEager: before Restored
 	Loaded           func(c Checkpoint, took time.Duration)              // all that was restored is verified

@@ -238,7 +238,7 @@ func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 		if err := discard(ctx); err != nil {
 			return nil, err
 		}
-		return dir.Import(ctx, cp, nil)
+		return dir.Import(ctx, cp, o.Hooks.Importing)
 	}
 	return b, err
 }

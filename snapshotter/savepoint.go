@@ -72,10 +72,17 @@ func free(fsys vfs.FS, folder string) error {
 	if _, ok := parseChkName(filepath.Base(folder)); ok {
 		return fmt.Errorf("the name is that of a checkpoint in a job's directory: %w", meta.ErrIncompatible)
 	}
-	if _, err := fsys.List(folder); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(fs.ErrExist, err)
+	_, err := fsys.List(folder)
+	switch {
+	case err == nil:
+		return fs.ErrExist
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	}
-	return nil
+	if f, openErr := fsys.Open(folder); openErr == nil {
+		return errors.Join(fs.ErrExist, f.Close())
+	}
+	return err
 }
 
 // tempFolder is where a savepoint grows: beside its place, hidden, under a name of its own. What a crash leaves of it may

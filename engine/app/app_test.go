@@ -392,7 +392,7 @@ func TestRefused(t *testing.T) {
 		{exitRefused, `unknown job "cuont"; did you mean count? (jobs: count, endless`, "run cuont --rate 3"},
 		{exitRefused, "run needs a job", "run"},
 		{exitRefused, `unknown command "rnu"; did you mean run?`, "rnu"},
-		{exitRefused, `unknown command "savepoint"`, "savepoint"},
+		{exitRefused, `unknown command "nosuch"`, "nosuch"},
 		{exitRefused, "hint: pagetide run count --rate 3", "run --rate 3 count"},
 		{exitRefused, "hint: pagetide run --json -Dparallelism.default=2 count --deep --rate 3", "run --deep --json count --rate 3 -Dparallelism.default=2"},
 		{exitRefused, "hint: pagetide run -s latest count -deep", "run count -deep -s latest"},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
@@ -23,12 +24,18 @@ func (s *session) close(r *engine.Running) error {
 	} else if out.Err != nil && out.State != engine.Cancelled {
 		found = s.failed(out.Err)
 		found.print(s.screen)
+		if out.State == engine.Stopped && s.andSavepoint() != "" && out.Savepoint == "" {
+			code = exitFailed // it was asked for, and could not be made
+		}
 	}
 	s.screen.say("%s after %s: %s records in, %s out, %s late, %s skipped", out.State, short(time.Since(s.began)),
 		grouped(stats.RecordsIn), grouped(stats.RecordsOut), grouped(stats.Late), grouped(stats.Skipped))
 	s.showEnd(out, stats, code)
 	if out.State == engine.Finished {
 		s.summary()
+	}
+	if out.Savepoint != "" {
+		s.screen.say("savepoint of checkpoint %d: %s", out.Checkpoint.ID, filepath.Dir(out.Savepoint))
 	}
 	s.screen.say("%s", s.fate(out))
 	if code == exitDone {
@@ -51,7 +58,7 @@ func (s *session) showEnd(out engine.Outcome, stats engine.Stats, code int) {
 	if !s.flags.json {
 		return
 	}
-	e := event{Event: string(out.State), Job: s.config.name, Stats: aboutStats(stats), Kept: &out.Kept, Error: text(out.Err), Exit: code}
+	e := event{Event: string(out.State), Job: s.config.name, Stats: aboutStats(stats), Kept: &out.Kept, Savepoint: out.Savepoint, Error: text(out.Err), Exit: code}
 	if out.Kept && out.Checkpoint.Path != "" {
 		e.Checkpoint, e.Resume = aboutCheckpoint(out.Checkpoint), s.resume(out)
 	}

@@ -28,7 +28,8 @@ func (p *program) rootCommand() *cobra.Command {
 	}
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.AddCommand(p.runCommand(), p.inspectCommand(), p.verifyCommand(), p.getCommand(), p.exportCommand(), p.versionCommand(), settingsTopic())
+	root.AddCommand(p.runCommand(), p.inspectCommand(), p.verifyCommand(), p.getCommand(), p.exportCommand(),
+		p.savepointCommand(), p.discardCommand(), p.gcCommand(), p.versionCommand(), settingsTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if !cmd.HasParent() {
 			return usage(err, p.name+" --help")

@@ -17,11 +17,12 @@ import (
 const configFile = "pagetide.yaml"
 
 const (
-	settingName      = "pipeline.name"
-	settingDir       = "state.checkpoints.dir"
-	settingDataDir   = "state.backend.data-dir"
-	settingDirToo    = "execution.checkpointing.dir"
-	settingRetention = "execution.checkpointing.externalized-checkpoint-retention"
+	settingName       = "pipeline.name"
+	settingDir        = "state.checkpoints.dir"
+	settingDataDir    = "state.backend.data-dir"
+	settingSavepoints = "state.savepoints.dir"
+	settingDirToo     = "execution.checkpointing.dir"
+	settingRetention  = "execution.checkpointing.externalized-checkpoint-retention"
 )
 
 // config is what files and flags say about a run.
@@ -82,9 +83,14 @@ func (c *config) directories() (dir string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("setting %s: %w", settingDir, err)
 	}
-	if data := c.options.Checkpoints.DataDir; data != "" {
-		if _, err := parseDir(data); err != nil {
-			return "", fmt.Errorf("setting %s: %w", settingDataDir, err)
+	for _, other := range [][2]string{
+		{settingDataDir, c.options.Checkpoints.DataDir}, {settingSavepoints, c.options.Checkpoints.SavepointDir},
+	} {
+		if other[1] == "" {
+			continue
+		}
+		if _, err := parseDir(other[1]); err != nil {
+			return "", fmt.Errorf("setting %s: %w", other[0], err)
 		}
 	}
 	return dir, nil

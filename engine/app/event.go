@@ -26,15 +26,16 @@ type event struct {
 	Attempt int     `json:"attempt,omitempty"`
 	AfterMS float64 `json:"after_ms,omitempty"`
 
-	Kept   *bool  `json:"kept,omitempty"`
-	Resume string `json:"resume,omitempty"`
-	Error  string `json:"error,omitempty"`
-	Hint   string `json:"hint,omitempty"`
-	Exit   int    `json:"exit,omitempty"`
+	Kept      *bool  `json:"kept,omitempty"`
+	Resume    string `json:"resume,omitempty"`
+	Savepoint string `json:"savepoint,omitempty"`
+	Error     string `json:"error,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+	Exit      int    `json:"exit,omitempty"`
 }
 
 type checkpointInfo struct {
-	ID         uint64  `json:"id"`
+	ID         uint64  `json:"id,omitempty"`
 	Path       string  `json:"path,omitempty"`
 	DurationMS float64 `json:"duration_ms,omitempty"`
 	Bytes      int64   `json:"bytes,omitempty"`
@@ -78,6 +79,8 @@ func (e event) text() string {
 		if took := time.Duration(e.TookMS * float64(time.Millisecond)); took >= time.Second { // else nobody has waited for it
 			return fmt.Sprintf("all state of checkpoint %d is loaded and verified after %s", e.Checkpoint.ID, short(took))
 		}
+	case "importing":
+		return fmt.Sprintf("bringing in %s from %s", bytesText(e.Checkpoint.FullBytes), e.Checkpoint.Path)
 	case "fresh":
 		return "there is no checkpoint to resume: starting fresh"
 	case "checkpoint_failed":

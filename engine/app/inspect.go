@@ -73,6 +73,8 @@ func jobFolder(path string) string {
 // atRest explains what is wrong with a checkpoint.
 func atRest(err error) *problem {
 	switch {
+	case errors.Is(err, meta.ErrLocked):
+		return &problem{exitLocked, err, hintLocked}
 	case errors.Is(err, meta.ErrVersion):
 		return &problem{exitCheckpoint, err, "a newer release wrote it; use that one"}
 	case errors.Is(err, meta.ErrDamaged):

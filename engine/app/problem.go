@@ -99,7 +99,7 @@ func (s *session) failed(err error) *problem {
 func (s *session) aboutCheckpoint(err error) *problem {
 	switch {
 	case errors.Is(err, meta.ErrLocked):
-		return &problem{exitLocked, err, "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"}
+		return &problem{exitLocked, err, hintLocked}
 	case errors.Is(err, meta.ErrExists) && engine.IsPermanent(err): // said by a sink
 		return &problem{exitRefused, err, "resume the run that it belongs to, or choose another place"}
 	case errors.Is(err, meta.ErrExists) && s.flags.from != "":
@@ -156,6 +156,8 @@ func (s *session) hintMissing() string {
 	}
 	return hintPath
 }
+
+const hintLocked = "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"
 
 const hintPath = "give the path of a _metadata file, of its folder, or of a job's directory"
 

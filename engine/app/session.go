@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
 	"time"
@@ -87,6 +86,7 @@ func (s *session) hooks() engine.Hooks {
 		Restart: func(attempt int, after time.Duration, cause error) {
 			s.screen.show(event{Event: "restart", Attempt: attempt, AfterMS: millis(after), Error: text(cause)})
 		},
+		Importing: s.importing(),
 		Restored: func(c engine.Checkpoint) {
 			s.screen.show(event{Event: "restored", Checkpoint: aboutCheckpoint(c)})
 		},
@@ -94,6 +94,20 @@ func (s *session) hooks() engine.Hooks {
 		Loaded: func(c engine.Checkpoint, took time.Duration) {
 			s.screen.show(event{Event: "loaded", Checkpoint: aboutCheckpoint(c), TookMS: millis(took)})
 		},
+	}
+}
+
+// importing shows how far a checkpoint from elsewhere has been brought in.
+func (s *session) importing() func(done, total int64) {
+	bar, begun := newBar(s.p), false
+	return func(done, total int64) {
+		if !begun {
+			begun = true
+			s.screen.show(event{Event: "importing", Checkpoint: &checkpointInfo{Path: s.source(), FullBytes: total}})
+		}
+		if bar.show(done, total); done == total {
+			bar.clear()
+		}
 	}
 }
 
@@ -143,9 +157,9 @@ func over(r *engine.Running) bool {
 // end asks the job to end: Done follows, so the answer is not awaited here.
 func (s *session) end(ctx context.Context, r *engine.Running, sig os.Signal) {
 	if sig == syscall.SIGTERM {
-		s.screen.say("stopping after a last checkpoint; a second signal leaves at once")
+		s.screen.say("stopping after a last checkpoint%s; a second signal leaves at once", s.andSavepoint())
 		go func() {
-			if _, err := r.Stop(ctx); err != nil && !errors.Is(err, engine.ErrCancelled) {
+			if err := s.stop(ctx, r); err != nil && !over(r) { // else the end tells
 				s.screen.say("stop: %v", err)
 			}
 		}()
@@ -153,6 +167,23 @@ func (s *session) end(ctx context.Context, r *engine.Running, sig os.Signal) {
 	}
 	s.screen.say("cancelling; a second signal leaves at once and keeps the checkpoints")
 	go r.Cancel() // its error is the outcome's
+}
+
+// stop takes a savepoint too, if there is a place for savepoints.
+func (s *session) stop(ctx context.Context, r *engine.Running) (err error) {
+	if s.config.options.Checkpoints.SavepointDir == "" {
+		_, err = r.Stop(ctx)
+		return err
+	}
+	_, err = r.StopWithSavepoint(ctx, "")
+	return err
+}
+
+func (s *session) andSavepoint() string {
+	if dir := s.config.options.Checkpoints.SavepointDir; dir != "" {
+		return ", and a savepoint of it in " + dir
+	}
+	return ""
 }
 
 // leave ends like a crash: nothing more is tidied. A cancelled job may have begun to delete its checkpoints, though.
