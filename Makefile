@@ -48,6 +48,14 @@ torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 an
 crash: ## cut the power after every file-system call of every workload; SIZE=n builds n times the random states
 	$(GO) run ./snapshotter/testdata/prove.go -size $(SIZE) crash
 
+.PHONY: faults
+faults: ## fail every file-system call of every workload, once and from then on
+	$(GO) run ./snapshotter/testdata/prove.go faults
+
+.PHONY: corrupt
+corrupt: ## damage every byte and every file of small checkpoints
+	$(GO) run ./snapshotter/testdata/prove.go corrupt
+
 .PHONY: mutants
 mutants: ## delete each sync and hash check in turn; every one must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go

@@ -179,7 +179,7 @@ func (w *world) discard() error {
 
 // foreign puts a file of somebody else where checkpoints are.
 func (w *world) foreign() error {
-	if err := w.open(); err != nil {
+	if err := w.open(); err != nil || w.s.base.Checkpoint == 0 {
 		return err
 	}
 	f, err := w.fs.Create(w.d.chkPath(w.s.base.Checkpoint) + "/notes.txt")
@@ -239,7 +239,7 @@ var workloads = []workload{
 	{"restore, then run", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
 		(*world).save, (*world).save, (*world).reopen, (*world).save, (*world).rewind, (*world).save, (*world).reopen, (*world).whole, (*world).save,
 	}},
-	{"discard", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
+	{"discard all", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
 		(*world).save, (*world).save, (*world).foreign, (*world).discard, (*world).save,
 	}},
 	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
@@ -249,7 +249,7 @@ var workloads = []workload{
 	{"import, then embedded", Options{Embed: 1 << 20}, true, true, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"import by copy", Options{DataDir: "/data/job"}, true, true, []step{(*world).bring, (*world).save}},
 	{"savepoint", Options{}, false, false, []step{(*world).save, (*world).save, (*world).export, (*world).save, (*world).export, (*world).dropSavepoint}},
-	{"discard", Options{DataDir: "/data/job", Retained: 3}, false, false, []step{
+	{"discard one", Options{DataDir: "/data/job", Retained: 3}, false, false, []step{
 		(*world).save, (*world).save, (*world).whole, (*world).dropOldest, (*world).dropNewest, (*world).save,
 	}},
 	{"savepoint by copy", Options{DataDir: "/data/job"}, false, true, []step{(*world).save, (*world).export, (*world).save}},

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +27,14 @@ func wantErr(t testing.TB, what string, err, target error) {
 // sample makes a small job's directory: a whole file, an incremental one, an abandoned folder. Everything in it is fixed.
 func sample(t testing.TB, seed byte) (files map[string][]byte, want image) {
 	t.Helper()
+	return sampleOf(t, seed, 0)
+}
+
+func sampleOf(t testing.TB, seed byte, embed int64) (files map[string][]byte, want image) {
+	t.Helper()
 	fsys := vfs.NewMem()
 	d, err := Open("/job", Options{
-		FS: fsys, Name: "sample",
+		FS: fsys, Name: "sample", Embed: embed,
 		now:    func() time.Time { return time.Unix(1_700_000_000, 0) },
 		newJob: func() meta.JobID { return 0x0123456789abcdef },
 	})
@@ -110,85 +113,6 @@ func loadAll(fsys vfs.FS) (image, error) {
 		return nil, err
 	}
 	return s.pages, nil
-}
-
-func TestEveryByteFlipped(t *testing.T) {
-	files, want := sample(t, 0)
-	if err := verifyAll(t, lay(t, files)); err != nil {
-		t.Fatal(err)
-	}
-	flips := 0
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		for i := range files[name] {
-			if quick() && i%4 != 0 && i > 64 {
-				continue
-			}
-			masks := []byte{1 << (i % 8)}
-			if strings.HasSuffix(name, meta.FileName) {
-				masks = []byte{1, 2, 4, 8, 16, 32, 64, 128}
-			}
-			for _, mask := range masks {
-				flips++
-				b := bytes.Clone(files[name])
-				b[i] ^= mask
-				flipped(t, lay(t, with(files, name, b)), name, i, want)
-			}
-		}
-	}
-	t.Logf("%d flips, all found", flips)
-}
-
-func flipped(t *testing.T, fsys vfs.FS, name string, i int, want image) {
-	t.Helper()
-	if filepath.Base(name) == jobFile {
-		_, err := Open("/job", Options{FS: fsys})
-		wantErr(t, fmt.Sprintf("Open with byte %d of %s flipped", i, name), err, meta.ErrDamaged)
-		return
-	}
-	err := verifyAll(t, fsys)
-	var damage *meta.DamageError
-	if !errors.As(err, &damage) || damage.File != name || strings.HasSuffix(name, ".delta") && !damage.HasSum {
-		t.Fatalf("Verify with byte %d of %s flipped: %v", i, name, err)
-	}
-	if damage.Offset > int64(i) {
-		t.Fatalf("Verify with byte %d of %s flipped blames offset %d", i, name, damage.Offset)
-	}
-	got, err := loadAll(fsys)
-	if err == nil {
-		if what := diff(got, want); what != "" {
-			t.Fatalf("Load with byte %d of %s flipped gave wrong pages: %s", i, name, what)
-		}
-	} else if !errors.Is(err, meta.ErrDamaged) {
-		t.Fatalf("Load with byte %d of %s flipped: %v", i, name, err)
-	}
-}
-
-func TestFilesDamagedWhole(t *testing.T) {
-	files, _ := sample(t, 0)
-	other, _ := sample(t, 1)
-	for name, b := range files {
-		if filepath.Base(name) == jobFile {
-			continue
-		}
-		for _, tt := range []struct {
-			what string
-			b    []byte
-			want error
-		}{
-			{"missing", nil, meta.ErrNotFound},
-			{"empty", []byte{}, meta.ErrDamaged},
-			{"one byte short", b[:len(b)-1], meta.ErrDamaged},
-			{"one byte long", append(bytes.Clone(b), 0), meta.ErrDamaged},
-			{"doubled", append(bytes.Clone(b), b...), meta.ErrDamaged},
-			{"another run's", other[name], meta.ErrDamaged},
-		} {
-			err := verifyAll(t, lay(t, with(files, name, tt.b)))
-			wantErr(t, fmt.Sprintf("%s %s", name, tt.what), err, tt.want)
-			if err != nil && !strings.Contains(err.Error(), filepath.Base(name)) && tt.b != nil && tt.what != "another run's" {
-				t.Errorf("%s %s: %v does not name it", name, tt.what, err)
-			}
-		}
-	}
 }
 
 func TestMissingFileNamesPlaces(t *testing.T) {

@@ -69,6 +69,8 @@ func folderOf(fsys vfs.FS, path string) (string, error) {
 		return path, nil
 	case err == nil:
 		return "", fmt.Errorf("it holds no %s; name one checkpoint: %w", meta.FileName, meta.ErrNotFound)
+	case !notDir(err):
+		return "", err
 	case filepath.Base(path) != meta.FileName:
 		return "", fmt.Errorf("neither a %s file nor its folder: %w", meta.FileName, meta.ErrNotFound)
 	}

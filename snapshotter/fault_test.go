@@ -1,80 +1,58 @@
 package snapshotter
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
+	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
 
-// Every call fails once, or from then on: the run goes on, what was acknowledged stays, and when storage has healed the
-// next checkpoint works.
+// Every call fails once, or from then on: the run goes on, what was acknowledged stays, errors say what happened, and when
+// storage has healed the next checkpoint works, in this process and in another.
 func TestFaultAtEveryCall(t *testing.T) {
-	is := func(op string) func(vfs.Call) bool { return func(c vfs.Call) bool { return c.Op == op } }
-	kinds := []struct {
-		name  string
-		match func(vfs.Call) bool
-		how   vfs.Failure
-	}{
-		{"EIO", nil, vfs.Failure{Err: syscall.EIO}},
-		{"ENOSPC", nil, vfs.Failure{Err: syscall.ENOSPC}},
-		{"short write", is("write"), vfs.Failure{Err: syscall.ENOSPC, Short: true}},
-		{"sync drops", is("sync"), vfs.Failure{Err: syscall.EIO, Drop: true}},
-	}
 	for _, tt := range workloads {
-		for _, kind := range kinds {
-			for _, sticky := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s/%s/sticky=%v", tt.name, kind.name, sticky), func(t *testing.T) {
-					t.Parallel()
-					how := kind.how
-					how.Sticky = sticky
-					runs, stride := 0, 1
-					if quick() {
-						stride = 3
-					}
-					for k := 1; faultRun(t, k, tt, kind.match, how); k += stride {
-						runs++
-					}
-					t.Logf("%d runs", runs)
-				})
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tally := vfstest.NewTally(t, "faults", tt.name)
+			for _, fault := range vfstest.Faults() {
+				fault.EveryCall(tally, func(arm func(*vfs.Fault)) error { return faultRun(tt, fault.How, arm) })
 			}
-		}
+		})
 	}
 }
 
-// faultRun says whether there was a k-th call to fail.
-func faultRun(t *testing.T, k int, tt workload, match func(vfs.Call) bool, how vfs.Failure) bool {
-	t.Helper()
+func faultRun(tt workload, how vfs.Failure, arm func(*vfs.Fault)) error {
 	mem := vfs.NewMem()
-	must(t, start(mem, tt.outside))
+	if err := start(mem, tt.outside); err != nil {
+		return err
+	}
 	fault := vfs.NewFault(mem)
-	struck := 0
-	fault.Fail(k, func(c vfs.Call) bool {
-		hit := match == nil || match(c)
-		if hit {
-			struck++
-		}
-		return hit
-	}, how)
+	arm(fault)
 	var marks []string
 	w := newWorld(over(fault, tt.noLinks), tt.o, func(m string) { marks = append(marks, m) })
 	failed := 0
-	for _, s := range tt.steps {
-		if err := s(w); err != nil {
-			failed++
+	for i, s := range tt.steps {
+		err := s(w)
+		if err == nil {
+			continue
+		}
+		if failed++; !errors.Is(err, how.Err) {
+			return fmt.Errorf("step %d failed with %w, which does not say %w", i, err, how.Err)
 		}
 	}
 	if failed > 1 && !how.Sticky {
-		t.Errorf("fault at call %d: %d steps failed for one fault", k, failed)
+		return fmt.Errorf("%d steps failed for one fault", failed)
+	}
+	fault.Heal()
+	if err := w.save(); err != nil {
+		return fmt.Errorf("the same process after storage has healed: %w", err)
 	}
 	w.close()
-	fault.Heal()
-	if err := w.checkLeft(mem, promised(marks)); err != nil {
-		t.Fatalf("fault at call %d: %v", k, err)
-	}
-	return struck >= k
+	return w.checkLeft(mem, promised(marks))
 }
 
 // A checkpoint whose outcome is unknown keeps its files until a later one has committed.

@@ -83,7 +83,11 @@ func (d *Dir) becomeNew() error {
 		return err
 	}
 	for _, id := range ids {
-		if _, err := readFile(d.fs, d.metaPath(id), meta.MaxSize); !errors.Is(err, fs.ErrNotExist) {
+		has, err := d.hasMeta(id)
+		if err != nil {
+			return err
+		}
+		if has {
 			return damaged(filepath.Join(d.path, jobFile), 0, "missing beside checkpoints; to restore one, give its path to another directory")
 		}
 	}

@@ -66,16 +66,21 @@ func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, report func(don
 
 // bringIn gives a file an own name. Its content must become durable here: whoever copied it may not have synced it.
 func (d *Dir) bringIn(ctx context.Context, fsys vfs.FS, f *dataFile, to string, wrote func(n int64)) error {
-	if fsys == d.fs && d.fs.Link(f.name, to) == nil {
-		if syncByName(d.fs, to) == nil {
-			wrote(f.ref.Size)
-			return nil
-		}
-		if err := d.fs.Remove(to); err != nil {
-			return err
-		}
+	if fsys != d.fs || d.fs.Link(f.name, to) != nil {
+		return copyFile(ctx, f, d.fs, to, wrote)
 	}
-	return copyFile(ctx, f, d.fs, to, wrote)
+	syncErr := syncByName(d.fs, to)
+	if syncErr == nil {
+		wrote(f.ref.Size)
+		return nil
+	}
+	if err := d.fs.Remove(to); err != nil {
+		return err
+	}
+	if err := copyFile(ctx, f, d.fs, to, wrote); err != nil {
+		return fmt.Errorf("%w, after its link could not be synced: %w", err, syncErr)
+	}
+	return nil
 }
 
 // syncByName works through a handle for reading, which not every system allows; the file is then copied.

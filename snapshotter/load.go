@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
@@ -57,18 +58,26 @@ func Load(path string, o LoadOptions) (*Checkpoint, error) {
 
 // findMeta turns what the user named into the path of a metadata file.
 func findMeta(fsys vfs.FS, path string) (string, error) {
-	names, listErr := fsys.List(path)
-	if listErr != nil {
+	names, err := fsys.List(path)
+	if notDir(err) {
 		f, err := fsys.Open(path)
 		if err != nil {
 			return "", err
 		}
 		return path, f.Close()
 	}
+	if err != nil {
+		return "", err
+	}
 	if slices.Contains(names, meta.FileName) {
 		return filepath.Join(path, meta.FileName), nil
 	}
 	return findNewest(fsys, path)
+}
+
+// notDir tells whether List has failed because the name is no directory's; any other error is storage's.
+func notDir(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // findNewest returns the metadata file with the largest id in a job's directory.
