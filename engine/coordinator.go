@@ -350,7 +350,7 @@ func (c *coordinator) completed(r *round, info snapshotter.Info) Checkpoint {
 func (c *coordinator) failed(r *round, err error) error {
 	err = hintSize(err)
 	c.failures++
-	c.a.observeFailure(r.id, err)
+	c.a.observeFailure(r.id, r.expired, err)
 	c.answer(r.serves, reply{err: err})
 	r.serves = nil
 	switch {

@@ -129,11 +129,12 @@ func (op *keyedOp) maintain() error {
 	return nil
 }
 
-// measure publishes how much of the state is in memory.
+// measure publishes how much of the state is in memory, and how long the task has waited for storage.
 func (op *keyedOp) measure() {
 	resident, pages := op.store.Residency()
 	op.stats.resident.Store(resident)
 	op.stats.pages.Store(pages)
+	op.stats.stalled.Store(int64(op.store.Waited()))
 }
 
 // maintain is for the time between two batches.

@@ -52,6 +52,8 @@ type Running struct {
 	restarts int
 	complete int64
 	failed   int64
+	expired  int64         // of failed
+	stalled  time.Duration // in attempts before the present one
 	final    Stats
 }
 
@@ -170,7 +172,8 @@ func (r *Running) Stats() Stats {
 
 func (r *Running) stats() (s Stats) {
 	s = r.attempt.report()
-	s.Restarts, s.Completed, s.Failed, s.Last = r.restarts, r.complete, r.failed, r.last
+	s.Restarts, s.Completed, s.Failed, s.Expired, s.Last = r.restarts, r.complete, r.failed, r.expired, r.last
+	s.Stalled += r.stalled
 	return s
 }
 
@@ -196,10 +199,13 @@ func (a *attempt) observeLoaded() {
 }
 
 // observeFailure notes a checkpoint that was given up.
-func (a *attempt) observeFailure(id meta.CheckpointID, err error) {
+func (a *attempt) observeFailure(id meta.CheckpointID, expired bool, err error) {
 	r := a.running
 	r.mu.Lock()
 	r.failed++
+	if expired {
+		r.expired++
+	}
 	r.mu.Unlock()
 	r.o.Logger.Info("checkpoint failed", "job", r.job.name, "checkpoint", id, "error", err)
 	if f := r.o.Hooks.CheckpointFailed; f != nil {

@@ -167,6 +167,9 @@ func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, spl
 	a.coord.requests, a.coord.stop = r.requests, r.stop
 	a.running = r
 	r.mu.Lock()
+	if r.attempt != nil {
+		r.stalled += r.attempt.report().Stalled
+	}
 	r.attempt = a
 	r.mu.Unlock()
 	if from != nil {

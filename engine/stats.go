@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Stats are the counters of a run. Counts go back, with the state, to those of the restored checkpoint after a restart,
@@ -17,11 +18,16 @@ type Stats struct {
 	Restarts   int
 	Completed  int64 // checkpoints
 	Failed     int64 // checkpoints given up
+	Expired    int64 // those of them that took longer than the timeout
 	Last       Checkpoint
 	Pages      int64 // of state, 4 KiB each
 	Resident   int64 // those of them that are in memory
 	Loading    bool  // restored state is still being read and verified
 	Operators  []OperatorStats
+
+	// Stalled is how long subtasks have waited, all together, because storage was behind and the memory for lines of the
+	// checkpoint in flight was full: the one way in which a checkpoint slows records down. It goes on over restarts.
+	Stalled time.Duration
 }
 
 // OperatorStats are the counters of one source, sink or stateful operator.
@@ -29,9 +35,10 @@ type OperatorStats struct {
 	UID, Kind     string
 	In, Out       int64
 	Late, Skipped int64
-	Pages         int64 // of state, 4 KiB each
-	Resident      int64 // those of them that are in memory
-	Watermark     Time  // the least of its subtasks
+	Pages         int64         // of state, 4 KiB each
+	Resident      int64         // those of them that are in memory
+	Watermark     Time          // the least of its subtasks
+	Stalled       time.Duration // in this attempt, as in Stats
 }
 
 // nodeStats are one subtask's counters of one node. The subtask writes them, at the end of a batch; anyone may read.
@@ -42,6 +49,7 @@ type nodeStats struct {
 	late, skipped atomic.Int64
 	pages         atomic.Int64 // of state
 	resident      atomic.Int64
+	stalled       atomic.Int64 // nanoseconds
 	watermark     atomic.Int64
 }
 
@@ -101,6 +109,7 @@ func (a *attempt) report() (all Stats) {
 				op.Watermark = min(op.Watermark, Time(s.watermark.Load()))
 				op.Pages += s.pages.Load()
 				op.Resident += s.resident.Load()
+				op.Stalled += time.Duration(s.stalled.Load())
 			}
 		}
 		if !found {
@@ -112,6 +121,7 @@ func (a *attempt) report() (all Stats) {
 		all.Skipped += sum.skipped
 		all.Pages += op.Pages
 		all.Resident += op.Resident
+		all.Stalled += op.Stalled
 		switch {
 		case n.source != nil:
 			all.RecordsIn += sum.in

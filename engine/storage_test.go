@@ -124,8 +124,8 @@ func TestHungStorage(t *testing.T) {
 			until(t, "the failed checkpoint", failed)
 			in.add(0, all[200:400]...)
 			take(t, 200, seen) // records go on while storage hangs
-			if s := r.Stats(); s.Failed != 1 || s.Completed != 1 {
-				t.Errorf("%d checkpoints failed, %d completed; want 1, 1", s.Failed, s.Completed)
+			if s := r.Stats(); s.Failed != 1 || s.Expired != 1 || s.Completed != 1 {
+				t.Errorf("%d checkpoints failed, %d of them expired, %d completed; want 1, 1, 1", s.Failed, s.Expired, s.Completed)
 			}
 			fs.release()
 			in.add(0, all[400:]...)
@@ -240,8 +240,8 @@ func TestFullDisk(t *testing.T) {
 		if err := r.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		if s := r.Stats(); s.Failed != 2 || s.Restarts != 0 {
-			t.Errorf("%d checkpoints failed, %d restarts; want 2, 0", s.Failed, s.Restarts)
+		if s := r.Stats(); s.Failed != 2 || s.Expired != 0 || s.Restarts != 0 {
+			t.Errorf("%d checkpoints failed, %d expired, %d restarts; want 2, 0, 0", s.Failed, s.Expired, s.Restarts)
 		}
 		equal(t, log.rows(), wantSums(all))
 	})
@@ -362,5 +362,70 @@ func TestLargeCheckpointOfAnIdleJob(t *testing.T) {
 		if err != nil || cp.Bytes < each {
 			t.Errorf("Checkpoint = %+v, %v", cp, err)
 		}
+	}
+}
+
+// TestStalledIsCounted has a task need more memory for saved lines than there is, while storage hangs: it waits until the
+// checkpoint is given up, and the wait is counted, also after a restart.
+func TestStalledIsCounted(t *testing.T) {
+	const each, n = 1 << 20, 90 // the limit is 64 MiB
+	fs := newHungFS()
+	in := newFeed[event](1)
+	seen := make(chan event, 4*n)
+	job := engine.NewJob("stalled")
+	byKey := engine.KeyBy(engine.From(job, "in", in), func(event) string { return "one" })
+	broken := false
+	kept := engine.Process(byKey, "keep", func(s *engine.Setup) engine.Func[string, event, event] {
+		texts := engine.NewListState[string](s, "texts")
+		return func(ctx *engine.Context, _ string, e event, _ engine.Out[event]) error {
+			switch e.Key {
+			case "again": // over the pages of before, which have to be saved
+				texts.Clear(ctx)
+				for range n {
+					texts.Append(ctx, strings.Repeat("y", each))
+				}
+			case "fail":
+				if !broken {
+					broken = true
+					return errors.New("once")
+				}
+			default:
+				texts.Append(ctx, strings.Repeat("x", each))
+			}
+			seen <- e
+			return nil
+		}
+	})
+	engine.To(kept, "out", engine.SinkFunc[event](nil))
+	r := start(t, job, engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: "state", Timeout: 2 * time.Second}.On(fs)})
+	t.Cleanup(fs.release)
+	in.add(0, events(n)...)
+	take(t, n, seen)
+	if s := r.Stats(); s.Stalled != 0 {
+		t.Errorf("stalled for %s before any checkpoint", s.Stalled)
+	}
+	fs.hang("write", "")
+	failed := make(chan error, 1)
+	go func() {
+		_, err := r.Checkpoint(t.Context())
+		failed <- err
+	}()
+	until(t, "a hanging write", fs.hangs)
+	in.add(0, event{Key: "again"})
+	take(t, 1, seen) // once the checkpoint is given up
+	if err := <-failed; !errors.Is(err, meta.ErrAborted) {
+		t.Errorf("Checkpoint = %v, want %v", err, meta.ErrAborted)
+	}
+	in.add(0, event{Key: "next"}) // counts are published between batches
+	take(t, 1, seen)
+	before := r.Stats()
+	if before.Stalled <= 0 || before.Operators[1].Stalled != before.Stalled {
+		t.Errorf("stalled for %s, operators %+v", before.Stalled, before.Operators)
+	}
+	fs.release()
+	in.add(0, event{Key: "fail"})
+	take(t, n+3, seen) // all again, from the first checkpoint
+	if s := r.Stats(); s.Stalled < before.Stalled || s.Restarts != 1 {
+		t.Errorf("stalled for %s after %d restarts, %s before", s.Stalled, s.Restarts, before.Stalled)
 	}
 }

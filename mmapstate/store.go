@@ -223,6 +223,9 @@ type Stats struct {
 	AtLimit   int64 // how often Maintain found nothing to evict above the memory limit
 }
 
+// Waited is how long the owner has waited because saved lines were at their limit.
+func (s *Store) Waited() time.Duration { return s.waited }
+
 // Stats counts. It walks the shards and their states: do not call it per record.
 func (s *Store) Stats() Stats {
 	mapped, returned := s.regions.account()

@@ -44,17 +44,19 @@ type checkpointInfo struct {
 }
 
 type statsInfo struct {
-	RecordsIn  int64  `json:"records_in"`
-	RecordsOut int64  `json:"records_out"`
-	Late       int64  `json:"late"`
-	Skipped    int64  `json:"skipped"`
-	Watermark  string `json:"watermark,omitempty"`
-	Restarts   int    `json:"restarts"`
-	Completed  int64  `json:"checkpoints"`
-	Failed     int64  `json:"failed_checkpoints"`
-	Pages      int64  `json:"state_pages"`
-	Resident   int64  `json:"resident_pages"`
-	Loading    bool   `json:"loading,omitempty"`
+	RecordsIn  int64   `json:"records_in"`
+	RecordsOut int64   `json:"records_out"`
+	Late       int64   `json:"late"`
+	Skipped    int64   `json:"skipped"`
+	Watermark  string  `json:"watermark,omitempty"`
+	Restarts   int     `json:"restarts"`
+	Completed  int64   `json:"checkpoints"`
+	Failed     int64   `json:"failed_checkpoints"`
+	Expired    int64   `json:"expired_checkpoints"`
+	StalledMS  float64 `json:"stalled_ms"`
+	Pages      int64   `json:"state_pages"`
+	Resident   int64   `json:"resident_pages"`
+	Loading    bool    `json:"loading,omitempty"`
 }
 
 func aboutCheckpoint(c engine.Checkpoint) *checkpointInfo {
@@ -62,7 +64,7 @@ func aboutCheckpoint(c engine.Checkpoint) *checkpointInfo {
 }
 
 func aboutStats(s engine.Stats) *statsInfo {
-	return &statsInfo{s.RecordsIn, s.RecordsOut, s.Late, s.Skipped, watermark(s.Watermark), s.Restarts, s.Completed, s.Failed,
+	return &statsInfo{s.RecordsIn, s.RecordsOut, s.Late, s.Skipped, watermark(s.Watermark), s.Restarts, s.Completed, s.Failed, s.Expired, millis(s.Stalled),
 		s.Pages, s.Resident, s.Loading}
 }
 

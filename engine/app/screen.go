@@ -175,6 +175,12 @@ func liveParts(s engine.Stats, rate float64) []string {
 	if s.Skipped > 0 {
 		parts = append(parts, fmt.Sprintf("skipped %s", grouped(s.Skipped)))
 	}
+	if s.Failed > 0 {
+		parts = append(parts, fmt.Sprintf("failed checkpoints %d", s.Failed))
+	}
+	if s.Stalled > 0 {
+		parts = append(parts, "stalled "+short(s.Stalled))
+	}
 	return append(parts, fmt.Sprintf("restarts %d", s.Restarts))
 }
 
