@@ -30,6 +30,6 @@
 // Reading order: options.go, store.go, guard.go, freeze.go, carry.go, cut.go, residency.go, preload.go, evict.go; then page.go, shard.go, free.go, husk.go, inspect.go; then
 // the states: key.go, keyer.go, table.go, bucket.go, split.go, merge.go, directory.go, cells.go, blob.go, slab.go, bytes.go,
 // lists.go, maps.go, mapentry.go, tree.go, treewrite.go, index.go; the typed ones: codec.go, form.go, cellmap.go,
-// valuemap.go, listmap.go, nestedmap.go; time: ttl.go, expire.go, listttl.go, relayout.go; for programs without the types: view.go, viewread.go, entry.go, viewtext.go, viewcbor.go, viewkey.go; last check.go, checkof.go, and invariants_on.go, which under -tags invariants
+// valuemap.go, listmap.go, nestedmap.go; time: ttl.go, expire.go, listttl.go, relayout.go; for programs without the types: view.go, viewread.go, entry.go, viewtext.go, viewcbor.go, viewkey.go, changes.go; last check.go, checkof.go, and invariants_on.go, which under -tags invariants
 // finds a write that was not marked. testdata/mutate.go breaks the guard's rules one at a time and runs the tests.
 package mmapstate

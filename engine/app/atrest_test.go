@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,7 +76,8 @@ func words(job *engine.Job, in waiting, out func(word string)) {
 	}))
 }
 
-// leaveWords stops a run of the job words that has seen the words, and leaves its checkpoint in the directory.
+// leaveWords stops a run of the job words that has seen the words, and leaves its checkpoint in the directory. Another
+// run goes on from there.
 func leaveWords(t *testing.T, dir string, in ...string) {
 	t.Helper()
 	job, last := engine.NewJob("words"), make(chan bool, 1)
@@ -83,7 +86,7 @@ func leaveWords(t *testing.T, dir string, in ...string) {
 			last <- true
 		}
 	})
-	running, err := job.Start(t.Context(), engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}})
+	running, err := job.Start(t.Context(), engine.Options{Checkpoints: engine.Checkpoints{Dir: dir, Retained: 2}, Restore: engine.Resume()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +132,53 @@ func TestGetAndExport(t *testing.T) {
 	w.expect(exitFailed, "export pagetide-data/words lists all keys", "get", wordsDir, "-u", "last", "--key", "yellow")
 	w.expect(exitCheckpoint, "nowhere", "get", "nowhere", "--key", "yellow")
 	w.expect(exitFailed, "nowhere", "export", wordsDir, "-u", "last", "-o", "nowhere/file")
+}
+
+func TestDiff(t *testing.T) {
+	w := newWorld(t)
+	leaveWords(t, "pagetide-data", "red", "green", "last")
+	before, err := filepath.Glob(wordsDir + "/chk-*")
+	if err != nil || len(before) == 0 {
+		t.Fatal(before, err)
+	}
+	older := before[len(before)-1]
+	leaveWords(t, "pagetide-data", "red", "dark blue", "end")
+
+	w.expect(exitDone, "", "diff", older, wordsDir, "--keys")
+	for _, want := range []string{
+		"from " + older + "/_metadata to " + wordsDir, "UID   BEFORE  AFTER", "\nlast  ",
+		`+ last word {"key":"dark blue","value":{"codec":"shout","base64":"REFSSyBCTFVF"}}`,
+		`~ seen n {"key":3,"value":1} -> {"key":3,"value":3}`,
+		`~ seen list {"key":3,"value":["red"]} -> {"key":3,"value":["red","red","end"]}`,
+		"seen  n      1      0        1        -",
+	} {
+		if !strings.Contains(strings.ReplaceAll(w.stdout.String(), "\n  ", "\n"), want) {
+			t.Errorf("diff --keys lacks %q:\n%s", want, w.stdout)
+		}
+	}
+	w.expect(exitDone, "", "diff", wordsDir, older, "--keys", "--json")
+	if want := `{"uid":"seen","state":"n","change":"removed","before":{"key":9,"value":1}}`; !strings.Contains(w.stdout.String(), want+"\n") {
+		t.Errorf("diff --keys --json lacks %s:\n%s", want, w.stdout)
+	}
+	for line := range strings.Lines(w.stdout.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
+	w.expect(exitDone, "", "diff", older, wordsDir, "--json")
+	var c comparison
+	if err := json.Unmarshal([]byte(w.stdout.String()), &c); err != nil || len(c.Operators) != 2 || c.Operators[1].UID != "seen" || c.Operators[1].Lines == 0 {
+		t.Errorf("diff --json: %v, %+v", err, c)
+	}
+	w.expect(exitDone, "", "diff", older, older, "--keys", "--json")
+	if w.stdout.String() != "" {
+		t.Errorf("a checkpoint differs from itself:\n%s", w.stdout)
+	}
+
+	w.expect(exitRefused, "two checkpoints", "diff", older)
+	w.expect(exitCheckpoint, "nowhere", "diff", older, "nowhere")
+	leaveWords(t, "elsewhere", "red")
+	w.expect(exitCheckpoint, "seed", "diff", older, "elsewhere/words")
 }
 
 // A program that knows a job's codec shows its values.

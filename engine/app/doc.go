@@ -18,5 +18,5 @@
 // The second signal leaves at once, as a crash would; checkpoints are kept.
 //
 // Reading order: app.go, command.go, run.go, config.go, yaml.go, restore.go, jobflags.go, session.go, screen.go, event.go,
-// closing.go, problem.go, misplaced.go, inspect.go, verify.go, atrest.go, get.go, export.go, version.go, complete.go.
+// closing.go, problem.go, misplaced.go, inspect.go, verify.go, atrest.go, get.go, export.go, diff.go, diffkeys.go, version.go, complete.go.
 package app
