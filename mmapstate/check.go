@@ -270,7 +270,7 @@ func (c *checker) index(t *tree, h *head) error {
 		}
 		n, last = n+1, r
 	}
-	if n != h.entries || load64(c.sh.page(h.root), offEntries) != n || t.earliest(c.sh, h) != h.earliest {
+	if n != h.entries || load64(c.sh.page(h.root), offEntries) != n || n > 0 && t.earliest(c.sh, h) != h.earliest {
 		return c.fault(h.root, "index has %d entries, its head says %d", n, h.entries)
 	}
 	return nil

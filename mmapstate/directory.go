@@ -55,8 +55,13 @@ func (t *table) create(sh *shard, h *head) {
 	t.setDirectory(sh, h, 0, t.newBucket(sh, 0))
 }
 
-// release frees all pages of a table that has lost its last entry.
+// release frees all pages of a table that has lost its last entry. One that never grew keeps them: it is likely to get
+// entries again before the next checkpoint, which then has a few of their lines and not all.
 func (t *table) release(sh *shard, h *head) {
+	if len(h.dir) == 1 && t.bucket(sh, h.dir[0]).link() == 0 {
+		sh.put64(h.root, offEntries, 0)
+		return
+	}
 	for i := len(h.dir) - 1; i >= 0; i-- { // downwards, because a bucket is named first at its own low bits
 		p := h.dir[i]
 		if i >= 1<<t.bucket(sh, p).level() {

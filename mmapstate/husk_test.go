@@ -252,3 +252,90 @@ func TestPageIsNotFreedTwice(t *testing.T) {
 		t.Errorf("freeing a free page: %v", err)
 	}
 }
+
+// TestEmptiedTablesWriteFewLines: windows come and go, and take their tables' last entries with them.
+func TestEmptiedTablesWriteFewLines(t *testing.T) {
+	s, c := New(Options{KeyGroups: 1, HashSeed: 3}), &chain{}
+	defer s.Close()
+	m := mustMap[uint64, uint64](t, s, "windows")
+	x, err := s.Index("ends", KeyShape{Fixed: 8, Fingerprint: "u64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := func(n uint64) {
+		for i := range n {
+			m.Set(i, i)
+			b := store8(i)
+			x.Insert(Key{Hash: hashKey(b, true, 3), Bytes: b}, int64(i))
+		}
+		for i := range n {
+			m.Delete(i)
+			x.Pop(int64(n), nil)
+		}
+	}
+	turn(5)
+	commitTo(t, s, c)
+	for range 3 {
+		turn(5)
+		m.Set(7, 7)
+		commitTo(t, s, c)
+		m.Delete(7)
+		lines := 0
+		for _, r := range c.files[len(c.files)-1] {
+			lines += r.mask.Lines()
+		}
+		if lines == 0 || lines > 32 {
+			t.Errorf("a checkpoint has %d lines", lines)
+		}
+	}
+	commitTo(t, s, c)
+	back, err := Open(Options{}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if err := back.Check(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := back.Index("ends", KeyShape{Fixed: 8, Fingerprint: "u64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, ok := again.Min(); ok || again.Len() != 0 {
+		t.Errorf("the earliest entry of an empty index is at %d", at)
+	}
+	again.Insert(Key{Bytes: store8(1)}, 40)
+	if at, ok := again.Min(); !ok || at != 40 {
+		t.Errorf("the only entry is at %d, %v", at, ok)
+	}
+	type grown struct{ A, B uint64 }
+	if _, err := NewCellMap[uint64, grown](back, "windows"); !errors.Is(err, meta.ErrIncompatible) {
+		t.Errorf("another type of an empty table: %v", err)
+	}
+}
+
+func TestEmptiedTableEvolves(t *testing.T) {
+	s, c := New(Options{KeyGroups: 1, HashSeed: 3}), &chain{}
+	defer s.Close()
+	m := mustMap[uint64, struct{ A uint32 }](t, s, "cells")
+	m.Ref(1).A = 1
+	m.Delete(1)
+	commitTo(t, s, c)
+	back, err := Open(Options{Lazy: true}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	wide := mustMap[uint64, struct{ A, B uint64 }](t, back, "cells")
+	for i := range uint64(300) {
+		wide.Ref(i).B = i
+	}
+	for i := range uint64(300) {
+		if v, ok := wide.Get(i); !ok || v.A != 0 || v.B != i {
+			t.Fatalf("entry %d: %v, %v", i, v, ok)
+		}
+	}
+	if err := back.Check(); err != nil {
+		t.Error(err)
+	}
+}

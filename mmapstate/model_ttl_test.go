@@ -337,7 +337,11 @@ func (m *modelSim) adopt(was []TTL) error {
 			return err
 		}
 	}
-	for range 3 { // from the places of the sweeps to the ends, then from the begins
+	calls := 3 // from the places of the sweeps to the ends, then from the begins
+	for i := range m.s.shards {
+		calls += int(m.s.shards[i].absent) // a call loads one group, of free pages too
+	}
+	for range calls {
 		m.s.Expire(math.MaxInt)
 	}
 	return nil

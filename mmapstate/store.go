@@ -199,7 +199,7 @@ func (sh *shard) open() {
 	for no := range sh.heads {
 		h := &sh.heads[no]
 		h.root = load32(pg, offRoots+4*uint32(no))
-		if (h.root == 0) != (h.entries == 0) || h.root >= sh.pages {
+		if h.root == 0 && h.entries > 0 || h.root >= sh.pages {
 			sh.damaged(0, "state %d with %d entries has its root at page %d", no, h.entries, h.root)
 		}
 	}

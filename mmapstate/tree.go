@@ -215,7 +215,7 @@ func (t *tree) keyAt(sh *shard, pg *page, off uint32, buf []byte) []byte {
 	return append(buf, bytesOf(ptrAt(pg, off+offKey), t.key.Fixed)...)
 }
 
-// open compares a shard's root page with what the checkpoint said, once. It is false if there are no entries.
+// open compares a shard's root page with what the checkpoint said, once. It is false if there are no pages.
 func (t *tree) open(sh *shard, h *head) bool {
 	if h.checked {
 		return true
@@ -230,8 +230,10 @@ func (t *tree) open(sh *shard, h *head) bool {
 	if root.size() != t.entry || load64(root, offEntries) != h.entries {
 		sh.damaged(h.root, "index with %d entries, expected %d", load64(root, offEntries), h.entries)
 	}
-	if at := t.earliest(sh, h); at != h.earliest {
-		sh.damaged(h.root, "index begins at %d, expected %d", at, h.earliest)
+	if h.entries > 0 {
+		if at := t.earliest(sh, h); at != h.earliest {
+			sh.damaged(h.root, "index begins at %d, expected %d", at, h.earliest)
+		}
 	}
 	h.checked = true
 	return true
@@ -252,7 +254,7 @@ func leafFault(pg *page) string {
 		return "impossible leaf layout"
 	}
 	capacity, _ := leafLayout(pg.size())
-	if pg.count() == 0 || pg.count() > capacity {
+	if pg.count() > capacity {
 		return "impossible number of entries in a leaf"
 	}
 	var seen [math.MaxUint8 + 1]bool

@@ -12,10 +12,11 @@ func (t *tree) insert(sh *shard, k Key, at int64) bool {
 	h := &sh.heads[t.no]
 	if !t.open(sh, h) {
 		t.create(sh, h)
-		h.earliest = math.MaxInt64
 	}
 	var seq uint32
-	if h.entries > 0 {
+	if h.entries == 0 {
+		h.earliest = math.MaxInt64
+	} else {
 		_, s, found := t.lookup(sh, h, k, at)
 		if found {
 			return false
@@ -189,15 +190,15 @@ func (t *tree) remove(sh *shard, h *head, w *path) {
 	copy(order[pos:], order[pos+1:])
 	order[n-1] = slot
 	store16(pg, offCount, uint16(n-1))
-	if n == 1 {
+	if n == 1 && w.last > 0 { // a tree of one leaf keeps it, as a table of one bucket does
 		t.removePage(sh, h, w)
 	}
-	if h.entries--; h.entries == 0 {
+	if h.entries--; h.entries == 0 && w.last > 0 {
 		sh.dropRoot(t.no)
 		return
 	}
 	sh.put64(h.root, offEntries, h.entries)
-	if at == h.earliest {
+	if h.entries > 0 && at == h.earliest {
 		h.earliest = t.earliest(sh, h)
 	}
 }

@@ -319,7 +319,7 @@ class Group:
                             seen += 1
                             yield b, base + 8 + lane * size
                 page = u32(b, 8)
-        need(seen == u64(root, 16) == self.shard.entries[state], "number of entries")
+        need(seen == u64(root, 16) == self.shard.entries.get(state, 0), "number of entries")
 
     def directory(self, root, state):
         """The buckets, each once."""
@@ -381,7 +381,7 @@ class Group:
                 last, seen = rank, seen + 1
                 k = self.string(b, at + 24, state.no) if key is None else b[at + 24 : at + 24 + key]
                 yield rank[0], k
-        need(seen == u64(root, 16) == self.shard.entries[state.no], "number of entries")
+        need(seen == u64(root, 16) == self.shard.entries.get(state.no, 0), "number of entries")
 
     def leaves(self, page, height, state):
         if height == 0:
