@@ -56,6 +56,10 @@ faults: ## fail every file-system call of every workload, once and from then on
 corrupt: ## damage every byte and every file of small checkpoints
 	$(GO) run ./snapshotter/testdata/prove.go corrupt
 
+.PHONY: fulldisk
+fulldisk: ## fill the disk under a running job and make room again; needs Linux and root, and says so
+	$(GO) run ./cmd/pagetide/testdata/fulldisk.go
+
 .PHONY: mutants
 mutants: ## delete each sync and hash check in turn; every one must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go

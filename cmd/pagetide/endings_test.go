@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/pagetide/pagetide/cmd/pagetide/flights" // links what the binary is made of: a cached result is of the same code
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
@@ -79,7 +80,7 @@ func (e ending) try(t *testing.T, mode, input string, want map[string]row) {
 	dir := t.TempDir()
 	exit, last := e.run(t, dir, "run", "--json", "-D", "execution.checkpointing.interval=20ms",
 		"-D", "execution.checkpointing.externalized-checkpoint-retention="+mode,
-		"flights", "--rate", e.rate, "--input", input, "--output", "out")
+		flights.Job.Name, "--rate", e.rate, "--input", input, "--output", "out")
 	if exit != e.exit {
 		t.Errorf("exit %d, want %d: %s", exit, e.exit, last)
 	}
