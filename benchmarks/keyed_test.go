@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +104,23 @@ func TestKeyedPathAllocatesNothing(t *testing.T) {
 		if perRecord > 0.008 { // two for each batch of 256: the text of its position
 			t.Errorf("parallelism %d: %.6f allocations per record, want none", parallelism, perRecord)
 		}
+	}
+}
+
+// BenchmarkSlidingCount is BenchmarkWindowedCount with windows of 10 s that slide by 100 ms, and 100 k records to the second.
+func BenchmarkSlidingCount(b *testing.B) {
+	for _, w := range []engine.Assigner{engine.Tumbling(10 * time.Second), engine.Sliding(10*time.Second, 100*time.Millisecond)} {
+		b.Run(strings.ReplaceAll(w.String(), " ", "-"), func(b *testing.B) {
+			b.ReportAllocs()
+			job := engine.NewJob("windows")
+			src := engine.From(job, "clicks", clicks(int64(b.N), 100), engine.EventTime(
+				func(c click) time.Time { return time.Unix(0, int64(c.At)*1e4) }, engine.OutOfOrder(0)))
+			byUser := engine.KeyBy(src, func(c click) uint64 { return c.User })
+			engine.To(engine.Aggregate(engine.Window(byUser, w), "count", counting{}), "out",
+				engine.SinkFunc(func(context.Context, []int64) error { return nil }))
+			if err := job.Run(b.Context(), engine.Options{}); err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }

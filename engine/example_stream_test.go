@@ -93,6 +93,35 @@ func (mean) Result(sensor string, w engine.Span, a meanAcc) string {
 }
 
 // Windows of ten minutes, and the records that come too late for theirs.
+// Every minute, how many visits the last three have had.
+func ExampleSliding() {
+	job := engine.NewJob("visits")
+	visits := engine.From(job, "visits", engine.SliceSource(0, 1, 1, 5), engine.EventTime(
+		func(minute int) time.Time { return time.Date(2026, 1, 1, 12, minute, 30, 0, time.UTC) }, engine.OutOfOrder(0)))
+	all := engine.KeyBy(visits, func(int) string { return "all" })
+	counts := engine.Aggregate(engine.Window(all, engine.Sliding(3*time.Minute, time.Minute)), "count", visitCount{})
+	engine.To(counts, "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// 12:01 1
+	// 12:02 3
+	// 12:03 3
+	// 12:04 2
+	// 12:06 1
+	// 12:07 1
+	// 12:08 1
+}
+
+type visitCount struct{}
+
+func (visitCount) Add(n *int64, _ int)           { *n++ }
+func (visitCount) Merge(into *int64, from int64) { *into += from }
+func (visitCount) Result(_ string, w engine.Span, n int64) string {
+	return fmt.Sprint(w.End.UTC().Format("15:04"), " ", n)
+}
+
 func ExampleWindow() {
 	job := engine.NewJob("means")
 	source := engine.SliceSource(

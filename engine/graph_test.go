@@ -68,6 +68,9 @@ func TestGraphMistakes(t *testing.T) {
 		"window of no size": {func(p parts) {
 			sink(engine.Aggregate(engine.Window(p.byKey, engine.Tumbling(0)), "a", sum{}))
 		}, []string{"want a positive size"}},
+		"window that slides too far": {func(p parts) {
+			sink(engine.Aggregate(engine.Window(p.byKey, engine.Sliding(time.Minute, time.Hour)), "a", sum{}))
+		}, []string{"window of 1m0s that slides by 1h0m0s"}},
 		"window without event time": {func(p parts) {
 			src := engine.From(p.job, "plain", engine.SliceSource[event]())
 			byKey := engine.KeyBy(src, func(e event) string { return e.Key })

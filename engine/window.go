@@ -4,23 +4,46 @@ import (
 	"fmt"
 	"reflect"
 	"time"
-	"unsafe"
 
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
 // Assigner says which windows a record belongs to.
 type Assigner struct {
-	kind string
-	size time.Duration
+	kind  string
+	size  time.Duration
+	slide time.Duration // of sliding windows
 }
 
 // Tumbling cuts event time into windows of one size, counted from 1970-01-01 UTC: every record is in exactly one. The
 // size must be positive. A record whose window would reach beyond the range of [Time] ends the job with a permanent error.
-func Tumbling(size time.Duration) Assigner { return Assigner{"tumbling", size} }
+func Tumbling(size time.Duration) Assigner { return Assigner{kind: "tumbling", size: size} }
 
-// String reads like "tumbling 24h0m0s". It is part of the operator's fingerprint.
-func (a Assigner) String() string { return fmt.Sprintf("%s %s", a.kind, a.size) }
+// Sliding has windows of a size begin at every multiple of slide, counted from 1970-01-01 UTC: a record is in about
+// size/slide of them. Both must be positive, slide at most the size. Only windows that hold a record have a result, and
+// what a record costs does not grow with size/slide.
+func Sliding(size, slide time.Duration) Assigner {
+	return Assigner{kind: "sliding", size: size, slide: slide}
+}
+
+// String reads like "tumbling 24h0m0s" or "sliding 10s by 1s". It is part of the operator's fingerprint.
+func (a Assigner) String() string {
+	if a.slide > 0 {
+		return fmt.Sprintf("%s %s by %s", a.kind, a.size, a.slide)
+	}
+	return fmt.Sprintf("%s %s", a.kind, a.size)
+}
+
+// fault is what is wrong with the assigner, empty if nothing is.
+func (a Assigner) fault() string {
+	switch {
+	case a.size <= 0:
+		return fmt.Sprintf("window of %s: want a positive size", a.size)
+	case a.kind == "sliding" && (a.slide <= 0 || a.slide > a.size):
+		return fmt.Sprintf("window of %s that slides by %s: want a positive slide, at most the size", a.size, a.slide)
+	}
+	return ""
+}
 
 // window is the one that a time falls into; ok is false if it reaches beyond the ends of event time, where it would
 // never close.
@@ -52,8 +75,8 @@ func Window[K comparable, T any](in Keyed[K, T], a Assigner) Windowed[K, T] {
 	if !in.from.timed {
 		n.job.mistake("window over a stream without event time: give From an EventTime")
 	}
-	if a.size <= 0 {
-		n.job.mistake("window of %s: want a positive size", a.size)
+	if fault := a.fault(); fault != "" {
+		n.job.mistake("%s", fault)
 	}
 	return Windowed[K, T]{in: in, assign: a, node: n, late: n.output(lateName, in.from.timed)}
 }
@@ -90,39 +113,41 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 	n.kind, n.uid, n.site, n.stateful = "window", uid, callSite(), true
 	out := n.output("", true)
 	checkKey[K](n)
-	print, err := mmapstate.FlatFingerprint(reflect.TypeFor[Acc]())
-	if err != nil {
+	if err := checkAccumulator[Acc](w.assign); err != nil {
 		n.job.mistake("%s: accumulator: %v", n.label(), err)
 	}
 	n.fingerprint = fmt.Sprintf("window %s, key %s", w.assign, reflect.TypeFor[K]())
 	w.in.exchange(n, n.ins[0])
 	n.build = func(st *subtask) {
-		keyer := keyerFor[K](st.a)
-		op := newKeyedOp(st, n, keyer.Shape())
-		t := &windowTask[K, In, Acc, O, A]{
-			keyedOp: op, assign: w.assign, agg: a, keyer: keyer,
-			out: makeOutlet[O](st, out), late: makeOutlet[In](st, w.late),
-			accs: must(op.store.Cells("accumulators", op.shape.With(), int(unsafe.Sizeof(*new(Acc))), print)),
-			ends: must(op.store.Index("ends", op.shape)),
+		op := newWindowOp[K, In, O](st, w, out)
+		if w.assign.slide > 0 {
+			t := newSlidingTask[K, In, Acc](op, a)
+			op.run(w, t, t.accs, t.onRecord, t.hint)
+			return
 		}
-		op.describe = t.describeHand
-		st.ops = append(st.ops, t)
-		op.hinted = []*mmapstate.Cells{t.accs}
-		w.in.connect(op, n.ins[0], keyer, t.onRecord, t.hint)
+		t := newTumblingTask[K, In, Acc](op, a)
+		op.run(w, t, t.accs, t.onRecord, t.hint)
 	}
 	return Stream[O]{out}
 }
 
-// windowTask is an Aggregate operator in one subtask: accumulators by (key, start of the window), and the ends of the
-// open windows in order of time.
-type windowTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struct {
+// checkAccumulator refuses a type that cannot lie in a page as a window keeps it.
+func checkAccumulator[Acc any](a Assigner) error {
+	_, err := flatWindow[Acc]()
+	if err == nil && a.slide > 0 {
+		_, err = flatWindow[panes[Acc]]()
+	}
+	return err
+}
+
+// windowOp is what operators over windows have in common in one subtask: the ends of open windows in order of time, and
+// what is in hand.
+type windowOp[K comparable, In, O any] struct {
 	*keyedOp
 	assign Assigner
-	agg    A
 	keyer  *mmapstate.Keyer[K]
 	out    *outlet[O]
 	late   *outlet[In]
-	accs   *mmapstate.Cells
 	ends   *mmapstate.Index
 	rec    *keyed[K, In] // in hand; nil while a window closes
 	closed struct {      // in hand if rec is nil
@@ -132,35 +157,46 @@ type windowTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struc
 	buf []byte // key bytes of a window that closes
 }
 
-func (t *windowTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
-	w, ok := t.assign.window(r.at)
-	if !ok {
-		t.rec = r
-		t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", r.at, t.assign.size)))
+func newWindowOp[K comparable, In, O any](st *subtask, w Windowed[K, In], out *port) *windowOp[K, In, O] {
+	keyer := keyerFor[K](st.a)
+	op := newKeyedOp(st, w.node, keyer.Shape())
+	t := &windowOp[K, In, O]{
+		keyedOp: op, assign: w.assign, keyer: keyer,
+		out: makeOutlet[O](st, out), late: makeOutlet[In](st, w.late),
+		ends: must(op.store.Index("ends", op.shape)),
 	}
-	if w.End-1 <= t.watermark {
-		t.late.push(r.val, r.at)
-		return
-	}
-	t.ctx.live, t.rec = true, r
-	k := mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: t.keyer.Bytes(&r.key)}
-	acc, created := t.accs.RefOrCreate(k.With(uint64(w.Start), &t.scratch))
-	if created {
-		t.ends.Insert(k, int64(w.End))
-	}
-	t.agg.Add((*Acc)(acc), r.val)
-	t.ctx.live = false
+	op.describe = t.describeHand
+	return t
 }
 
-// hint prepares the look at a record's accumulator.
-func (t *windowTask[K, In, Acc, O, A]) hint(r *keyed[K, In]) {
-	w, _ := t.assign.window(r.at)
-	k := mmapstate.Key{Hash: r.hash, Group: r.group}
-	t.hints = append(t.hints, k.Hinted(uint64(w.Start)))
+// run lets the operator have its records.
+func (t *windowOp[K, In, O]) run(w Windowed[K, In], op operator, accs *mmapstate.Cells, use, hint func(*keyed[K, In])) {
+	t.st.ops = append(t.st.ops, op)
+	t.hinted = []*mmapstate.Cells{accs}
+	w.in.connect(t.keyedOp, t.node.ins[0], t.keyer, use, hint)
+}
+
+// take has a record in hand.
+func (t *windowOp[K, In, O]) take(r *keyed[K, In]) { t.rec = r }
+
+func (t *windowOp[K, In, O]) keyOf(r *keyed[K, In]) mmapstate.Key {
+	return mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: t.keyer.Bytes(&r.key)}
+}
+
+func (t *windowOp[K, In, O]) outOfRange(r *keyed[K, In]) {
+	t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", r.at, t.assign.size)))
+}
+
+func (t *windowOp[K, In, O]) tooLate(r *keyed[K, In]) { t.late.push(r.val, r.at) }
+
+// closing has a window in hand.
+func (t *windowOp[K, In, O]) closing(k mmapstate.Key, span Span) {
+	t.rec, t.closed.key, t.closed.span = nil, t.keyer.Decode(k.Bytes), span
+	t.ctx.live = true
 }
 
 // advance closes the windows that end at or before the instant after w, in order of their ends.
-func (t *windowTask[K, In, Acc, O, A]) advance(w Time) {
+func (t *windowOp[K, In, O]) advance(w Time, fire func(end Time, k mmapstate.Key)) {
 	t.drain()
 	t.watermark = max(t.watermark, w)
 	for {
@@ -169,35 +205,19 @@ func (t *windowTask[K, In, Acc, O, A]) advance(w Time) {
 			return
 		}
 		t.buf = k.Bytes
-		t.close1(Time(end), k)
+		fire(Time(end), k)
 		t.st.pause()
 	}
 }
 
-func (t *windowTask[K, In, Acc, O, A]) close1(end Time, k mmapstate.Key) {
-	span := Span{end.Add(-t.assign.size), end}
-	t.rec, t.closed.key, t.closed.span = nil, t.keyer.Decode(k.Bytes), span
-	t.ctx.live = true
-	at := k.With(uint64(span.Start), &t.scratch)
-	p := t.accs.Peek(at)
-	if p == nil {
-		t.fail(fmt.Errorf("window %s is open but has no accumulator", span))
-	}
-	acc := *(*Acc)(p)
-	t.accs.Delete(at)
-	result := t.agg.Result(t.closed.key, span, acc)
-	t.ctx.live = false
-	t.out.push(result, end-1)
-}
-
-func (t *windowTask[K, In, Acc, O, A]) describeHand() (key, record string) {
+func (t *windowOp[K, In, O]) describeHand() (key, record string) {
 	if t.rec == nil {
 		return printed(t.closed.key), "window " + t.closed.span.String()
 	}
 	return printed(t.rec.key), printed(t.rec.val)
 }
 
-func (t *windowTask[K, In, Acc, O, A]) flush() error {
+func (t *windowOp[K, In, O]) flush() error {
 	t.drain()
 	t.stats.late.Store(t.late.pushed())
 	t.stats.out.Store(t.out.pushed())
@@ -205,6 +225,4 @@ func (t *windowTask[K, In, Acc, O, A]) flush() error {
 	return nil
 }
 
-func (t *windowTask[K, In, Acc, O, A]) snapshot(a *ack) error { return t.freeze(a) }
-
-func (t *windowTask[K, In, Acc, O, A]) close() error { return nil }
+func (t *windowOp[K, In, O]) close() error { return nil }
