@@ -61,7 +61,7 @@ fulldisk: ## fill the disk under a running job and make room again; needs Linux 
 	$(GO) run ./cmd/pagetide/testdata/fulldisk.go
 
 .PHONY: mutants
-mutants: ## delete each sync and hash check in turn; every one must make a test fail
+mutants: ## delete each sync and hash check and swap the steps in turn; each must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go
 
 .PHONY: rules

@@ -59,5 +59,8 @@ func (c *Tally) Wrong(format string, args ...any) {
 	c.t.Fail()
 }
 
-// Lost says that enough has gone wrong for going on to be pointless.
-func (c *Tally) Lost() bool { return c.wrong.Load() >= 1000 }
+// Lost says that enough has gone wrong for going on to be pointless. With -short that is the first time.
+func (c *Tally) Lost() bool {
+	wrong := c.wrong.Load()
+	return wrong >= 1000 || wrong > 0 && testing.Short()
+}
