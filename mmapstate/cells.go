@@ -129,14 +129,6 @@ func (t *table) allEntries(buf *[]byte, f func(k Key, pg *page, off uint32) bool
 	}
 }
 
-// keyAt appends the bytes of a slot's key.
-func (t *table) keyAt(sh *shard, pg *page, off uint32, buf []byte) []byte {
-	if t.key.Fixed == 0 {
-		return sh.refBytes(pg, off+8, t.no, buf)
-	}
-	return append(buf, bytesOf(ptrAt(pg, off), t.key.Fixed)...)
-}
-
 // entries counts a state's entries in all shards.
 func (s *Store) entries(no uint16) int {
 	n := uint64(0)

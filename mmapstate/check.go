@@ -174,8 +174,8 @@ func (c *checker) bucket(t *table, h *head, p uint32, low uint64, level byte) (n
 		}
 		n += uint64(pg.count())
 		t.slots(pg, func(off uint32) bool {
-			if t.key.Fixed == 0 {
-				c.ref(pg, off+8)
+			if t.key.Fixed == 0 && longKey(pg, off) {
+				c.ref(pg, off+offVarRef)
 			}
 			if t.blob {
 				c.ref(pg, off+t.value)

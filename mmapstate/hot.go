@@ -102,7 +102,7 @@ func (t *table) hint(keys []Key) (sum uint64) {
 	return sum
 }
 
-// hintWide reads the ends of slots, which may be longer than a line, and the slabs of their keys.
+// hintWide reads the ends of slots, which may be longer than a line, and the slabs of long keys.
 func (t *table) hintWide(batch []hinted) (sum uint64) {
 	for i := range batch {
 		h := &batch[i]
@@ -110,8 +110,8 @@ func (t *table) hintWide(batch []hinted) (sum uint64) {
 			continue
 		}
 		sum ^= *(*uint64)(unsafe.Add(h.group, t.slot-8))
-		if t.key.Fixed == 0 {
-			h.page, h.at = h.sh.hintRef(unsafe.Add(h.group, 8))
+		if t.key.Fixed == 0 && *(*byte)(h.group) > varShort {
+			h.page, h.at = h.sh.hintRef(unsafe.Add(h.group, offVarRef))
 		}
 	}
 	for i := range batch {

@@ -17,7 +17,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := "a name that does not fit the reference"
+	long := "a name that does not fit into its slot"
 	k := names.keyer.Key(&long)
 	if err := values.Put(k, make([]byte, 100)); err != nil {
 		t.Fatal(err)
@@ -64,28 +64,28 @@ func TestHintBelievesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := "a name that does not fit the reference"
+	long := "a name that does not fit into its slot"
 	names.Ref(long)
 	k := names.keyer.Key(&long)
 	sh := s.shard(k.Group)
 	pg, _, off := names.cells.table.find(sh, k)
-	if at, slab := sh.hintRef(ptrAt(pg, off+8)); at == nil || string(bytesOf(ptrAt(at, slab), len(long))) != long {
+	if at, slab := sh.hintRef(ptrAt(pg, off+offVarRef)); at == nil || string(bytesOf(ptrAt(at, slab), len(long))) != long {
 		t.Error("a hint does not find the bytes of a key")
 	}
 	for _, damage := range []struct {
 		at uint32
 		v  uint32
-	}{{8, 0}, {8, maxSlab + 1}, {8, ^uint32(0)}, {16, sh.pages}, {16, ^uint32(0)}, {20, slabSlots(0)}, {20, ^uint32(0)}} {
+	}{{16, 0}, {16, maxSlab + 1}, {16, ^uint32(0)}, {24, sh.pages}, {24, ^uint32(0)}, {28, slabSlots(0)}, {28, ^uint32(0)}} {
 		was := load32(pg, off+damage.at)
 		store32(pg, off+damage.at, damage.v)
-		if at, _ := sh.hintRef(ptrAt(pg, off+8)); at != nil {
+		if at, _ := sh.hintRef(ptrAt(pg, off+offVarRef)); at != nil {
 			t.Errorf("a hint believes %d at %d", damage.v, damage.at)
 		}
 		names.cells.Hint([]Key{k})
 		store32(pg, off+damage.at, was)
 	}
 	sh.allResident = false
-	if at, _ := sh.hintRef(ptrAt(pg, off+8)); at != nil {
+	if at, _ := sh.hintRef(ptrAt(pg, off+offVarRef)); at != nil {
 		t.Error("a hint looks into a page that may be absent")
 	}
 	sh.allResident = true

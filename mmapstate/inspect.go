@@ -89,8 +89,8 @@ func (sh inspector) content(pg *page) string {
 
 func bucketFault(pg *page) string {
 	lanes, groups, slot := uint32(pg[offLanes]), uint32(pg[offGroups]), pg.size()
-	stride := 8 + lanes*slot
-	if lanes < 1 || lanes > 8 || groups < 1 || slot < 8 || slot%8 != 0 || headSize+groups*stride > pageSize {
+	stride := strideOf(lanes, slot)
+	if lanes < 1 || lanes > 8 || groups < 1 || slot < 8 || headSize+groups*stride > pageSize {
 		return "impossible bucket layout"
 	}
 	if pg.level() > maxDepth {

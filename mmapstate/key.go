@@ -12,8 +12,8 @@ import (
 // HashName names the function that keys are hashed with. A checkpoint that says another cannot be opened.
 const HashName = "pagetide1"
 
-// Key is a key as tables see it. A [Keyer] makes it; whoever makes one by hand for a fixed-size key must use the same
-// hash, because tables compute it again from the bytes.
+// Key is a key as tables see it. A [Keyer] makes it; whoever makes one by hand must use the same hash, because tables
+// compute it again from the bytes, unless there are more than 31 and keys vary in length.
 type Key struct {
 	Hash  uint64
 	Group meta.KeyGroup
@@ -23,16 +23,24 @@ type Key struct {
 // KeyShape describes the keys of a state.
 type KeyShape struct {
 	Fixed       int    // bytes of every key, 0 if they vary
-	Suffix      int    // bytes at the end that Key.With or a map of maps added, 0 if none
+	Suffix      int    // bytes at the end that Key.With or a map of maps added, 0 if none, -1 if they vary
 	Fingerprint string // of the type
+
+	base int // bytes in front of the suffix, 0 if they vary
 }
 
 // With is the shape of keys extended by [Key.With].
 func (k KeyShape) With() KeyShape {
-	if k.Fixed > 0 {
-		k.Fixed += 8
+	return k.extended(8, k.Fingerprint+"+u64")
+}
+
+// extended is the shape of keys with n more bytes at the end, -1 if they vary.
+func (k KeyShape) extended(n int, print string) KeyShape {
+	e := KeyShape{Suffix: n, Fingerprint: print, base: k.Fixed}
+	if k.Fixed > 0 && n > 0 && k.Fixed+n <= maxInline {
+		e.Fixed = k.Fixed + n
 	}
-	return KeyShape{Fixed: k.Fixed, Suffix: 8, Fingerprint: k.Fingerprint + "+u64"}
+	return e
 }
 
 // With extends a key by a number: a window of the key, an element of its list. It stays in the key's group. The bytes
@@ -66,13 +74,31 @@ func hashKey(b []byte, fixed bool, seed uint64) uint64 {
 	return mix(xxhash.Sum64(b) ^ seed)
 }
 
-// rehash computes the hash of a fixed-size key from the bytes in its slot.
+// rehash computes the hash of a key from the bytes in its slot. Bytes that are no key of the shape have any.
 func (k KeyShape) rehash(b []byte, seed uint64) uint64 {
 	if k.Suffix == 0 {
-		return hashKey(b, true, seed)
+		return hashKey(b, k.Fixed > 0, seed)
 	}
-	n := len(b) - k.Suffix
-	return joinHash(hashKey(b[:n], true, seed), hashSuffix(b[n:]))
+	key, suffix, _ := k.cut(b)
+	return joinHash(hashKey(key, k.Fixed > 0 || k.base > 0, seed), hashSuffix(suffix))
+}
+
+// cut parts an extended key. Where both parts vary in length, the key's own stands at the end.
+func (k KeyShape) cut(b []byte) (key, suffix []byte, ok bool) {
+	n, end := k.base, len(b)
+	switch {
+	case n > 0:
+	case k.Suffix > 0:
+		n = end - k.Suffix
+	default:
+		if end -= 4; end >= 0 {
+			n = int(binary.LittleEndian.Uint32(b[end:]))
+		}
+	}
+	if n < 0 || n > end {
+		return nil, nil, false
+	}
+	return b[:n], b[n:end], true
 }
 
 // groupOf places a hash in one of n key groups, by other bits than tables use.

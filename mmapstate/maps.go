@@ -84,11 +84,11 @@ func (m *Maps) declareItems(name string, size int, print string, ttl TTL) (err e
 
 // join is the shape of keys extended by a field.
 func (k KeyShape) join(field KeyShape) KeyShape {
-	j := KeyShape{Fingerprint: k.Fingerprint + "+" + field.Fingerprint}
-	if n := k.Fixed + field.Fixed; k.Fixed > 0 && field.Fixed > 0 && n <= maxInline {
-		j.Fixed, j.Suffix = n, field.Fixed
+	n := field.Fixed
+	if n == 0 {
+		n = -1
 	}
-	return j
+	return k.extended(n, k.Fingerprint+"+"+field.Fingerprint)
 }
 
 // join extends a key by a field. The bytes lie in scratch.
@@ -104,21 +104,11 @@ func (k Key) join(field []byte, key, fields KeyShape, scratch *[]byte) Key {
 
 // split undoes join.
 func (m *Maps) split(item Key) (k Key, field []byte, ok bool) {
-	n, end := m.key.Fixed, len(item.Bytes)
-	switch {
-	case n > 0:
-	case m.field.Fixed > 0:
-		n = end - m.field.Fixed
-	default:
-		if end -= 4; end >= 0 {
-			n = int(binary.LittleEndian.Uint32(item.Bytes[end:]))
-		}
-	}
-	if n < 0 || n > end {
+	key, field, ok := m.items.key.cut(item.Bytes)
+	if !ok {
 		return Key{}, nil, false
 	}
-	field = item.Bytes[n:end]
-	return Key{Hash: splitHash(item.Hash, hashSuffix(field)), Group: item.Group, Bytes: item.Bytes[:n]}, field, true
+	return Key{Hash: splitHash(item.Hash, hashSuffix(field)), Group: item.Group, Bytes: key}, field, true
 }
 
 func (m *Maps) shard(k Key) *shard { return m.store.shard(k.Group) }

@@ -89,4 +89,7 @@ func lineBits(off, n uint32) meta.LineMask {
 	return meta.AllLines >> (63 - (last - first)) << first
 }
 
-func align8(n uint32) uint32 { return (n + 7) &^ 7 }
+func align8(n uint32) uint32 { return alignTo(n, 8) }
+
+// alignTo rounds up to a multiple of a power of two.
+func alignTo(n, unit uint32) uint32 { return (n + unit - 1) &^ (unit - 1) }

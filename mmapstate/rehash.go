@@ -2,7 +2,6 @@ package mmapstate
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -162,16 +161,17 @@ func rawTable(sh *shard, no uint16, key KeyShape) *table {
 }
 
 func slotTable(sh *shard, p, slot uint32, no uint16, key KeyShape) *table {
-	s := sh.store
-	blob, least := s.states[no].Kind == meta.KindBytes, uint32(0)
-	if blob {
-		least = refSize
+	t := &table{store: sh.store, key: key, no: no, blob: sh.store.states[no].Kind == meta.KindBytes, slot: slot}
+	least := uint32(0)
+	if t.value = t.keyBytes(); t.blob {
+		t.value, least = align8(t.value), refSize
 	}
-	t := newTable(s, no, key, 0, blob, nil)
 	if slot < t.value+least || slot > pageSize {
 		sh.damaged(p, "slots of %d bytes", slot)
 	}
-	return newTable(s, no, key, int(slot-t.value), blob, nil)
+	t.size = slot - t.value // padding and time are a part of it
+	t.arrange()
+	return t
 }
 
 func (r *rehashing) table(sh *shard, t *table) {
@@ -211,7 +211,9 @@ func (r *rehashing) take(k Key, from *shard, old *table, pg *page, off uint32) {
 func (r *rehashing) tableOf(s *Store, from *shard, old *table) *table {
 	t := &r.tables[r.number(s)][old.no]
 	if *t == nil {
-		*t = newTable(s, old.no, old.key, int(old.size), old.blob, nil)
+		same := *old
+		same.store = s
+		*t = &same
 	}
 	if (*t).slot != old.slot {
 		from.damaged(from.heads[old.no].root, "slots of %d bytes, %d in another key group", old.slot, (*t).slot)
@@ -254,7 +256,6 @@ func (r *rehashing) index(sh *shard, t *tree) {
 type extendedKey struct {
 	shape    KeyShape // of all
 	base     KeyShape
-	field    KeyShape
 	extended bool
 }
 
@@ -268,11 +269,11 @@ func parseExtendedKey(print string) (k extendedKey, ok bool) {
 	case !extended:
 		return k, true
 	case field == "u64":
-		k.shape, k.field = b.shape.With(), KeyShape{Fixed: 8}
+		k.shape = b.shape.With()
 		return k, true
 	}
 	f := parseViewKey(field)
-	k.shape, k.field = b.shape.join(f.shape), f.shape
+	k.shape = b.shape.join(f.shape)
 	return k, f.known()
 }
 
@@ -298,19 +299,10 @@ func (k extendedKey) hashes(b []byte, seed uint64) (base, all uint64, ok bool) {
 		h := hashKey(b, k.base.Fixed != 0, seed)
 		return h, h, true
 	}
-	n, end := k.base.Fixed, len(b)
-	switch {
-	case n > 0:
-	case k.field.Fixed > 0:
-		n = end - k.field.Fixed
-	default:
-		if end -= 4; end >= 0 {
-			n = int(binary.LittleEndian.Uint32(b[end:]))
-		}
-	}
-	if n < 0 || n > end {
+	key, suffix, ok := k.shape.cut(b)
+	if !ok {
 		return 0, 0, false
 	}
-	base = hashKey(b[:n], k.base.Fixed != 0, seed)
-	return base, joinHash(base, hashSuffix(b[n:end])), true
+	base = hashKey(key, k.base.Fixed != 0, seed)
+	return base, joinHash(base, hashSuffix(suffix)), true
 }

@@ -134,13 +134,13 @@ func (t *table) createBeside(sh *shard, h *head, root uint32) {
 func (t *table) adopt(sh *shard, h *head, old *table, c *change, from *page, off uint32) {
 	p, to := t.place(sh, h, old.slotHash(from, off))
 	pg := sh.page(p)
-	n := t.value
+	copy(pg[to:][:t.keyBytes()], from[off:])
+	was := from[off+old.value:][:old.size]
 	if c.values == nil {
-		n += t.size
+		copy(pg[to+t.value:], was)
 	} else {
-		c.values.apply(pg[to+t.value:][:t.size], from[off+old.value:][:old.size])
+		c.values.apply(pg[to+t.value:][:t.size], was)
 	}
-	copy(pg[to:to+n], from[off:off+n])
 	if t.ttl == nil {
 		return
 	}

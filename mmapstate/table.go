@@ -9,9 +9,9 @@ import (
 // directory, indexed by the low bits of the hash, names buckets of one page each.
 //
 //	bucket: header 16 │ group │ group │ ...         group: control bytes 8 │ slot │ slot │ ... (up to 8)
-//	slot:   key, padded to 8 │ value, padded to 8   a key of varying length: hash u64 │ reference to its bytes 16
-//	        with a TTL behind the value: the entry's time i64
+//	slot:   key │ value │ with a TTL: the entry's time i64
 //
+// Groups begin at multiples of 8, keys of one size and values at multiples of what their types can need: see alignment.
 // Control bytes stand beside their slots, so that finding a small entry reads one or two lines. A control byte is
 // 0x80|tag for an entry, else one of the lane* constants.
 type table struct {
@@ -39,8 +39,7 @@ const (
 )
 
 const (
-	refSize = 16          // of a reference to bytes
-	varKey  = 8 + refSize // of a key of varying length
+	refSize = 16 // of a reference to bytes
 
 	// maxInline bounds fixed-size keys and values.
 	maxInline = 512
@@ -51,29 +50,39 @@ const (
 
 func newTable(s *Store, no uint16, key KeyShape, size int, blob bool, ttl *lifetime) *table {
 	t := &table{store: s, key: key, no: no, blob: blob, size: uint32(size), ttl: ttl}
-	t.value = align8(t.keyBytes())
-	t.slot = max(align8(t.value+t.size), 8)
+	t.value = alignTo(t.keyBytes(), alignment(t.size))
+	t.slot = max(alignTo(t.value+t.size, alignment(uint32(key.Fixed))), 8)
 	if ttl != nil {
 		t.stamp = t.slot
 		t.slot += 8
 	}
+	t.arrange()
+	return t
+}
+
+// arrange finds how many slots a page has, and how wide its groups are.
+func (t *table) arrange() {
 	for lanes := uint32(8); lanes > 0; lanes-- { // the group width that wastes least; the widest of equals
-		groups := (pageSize - headSize) / (8 + lanes*t.slot)
+		groups := (pageSize - headSize) / strideOf(lanes, t.slot)
 		if lanes*groups > t.lanes*t.groups {
 			t.lanes, t.groups = lanes, groups
 		}
 	}
-	t.stride = 8 + t.lanes*t.slot
+	t.stride = strideOf(t.lanes, t.slot)
 	t.end = headSize + t.groups*t.stride
-	return t
 }
 
-func (t *table) keyBytes() uint32 {
-	if t.key.Fixed == 0 {
-		return varKey
+// alignment is the largest that a type of n bytes can need: a size is a multiple of its alignment. Keys of varying
+// length, whose Fixed is 0, need none.
+func alignment(n uint32) uint32 {
+	if n == 0 {
+		return 1
 	}
-	return uint32(t.key.Fixed)
+	return min(n&-n, 8)
 }
+
+// strideOf is the size of a group.
+func strideOf(lanes, slot uint32) uint32 { return align8(8 + lanes*slot) }
 
 // capacity is how many entries a bucket holds.
 func (t *table) capacity() uint32 { return t.lanes * t.groups }
@@ -157,17 +166,6 @@ func (t *table) probe(sh *shard, pg *page, k Key) (uint32, bool) {
 	return 0, false
 }
 
-// equal compares a slot's key.
-func (t *table) equal(sh *shard, pg *page, off uint32, k Key) bool {
-	switch t.key.Fixed {
-	case 8:
-		return load64(pg, off) == word(k.Bytes)
-	case 0:
-		return load64(pg, off) == k.Hash && sh.refEqual(pg, off+8, t.no, k.Bytes)
-	}
-	return string(bytesOf(ptrAt(pg, off), t.key.Fixed)) == string(k.Bytes)
-}
-
 // insert makes an entry for a key that has none. Its value is zero.
 func (t *table) insert(sh *shard, k Key) (p, off uint32) {
 	if t.key.Fixed != 0 && len(k.Bytes) != t.key.Fixed {
@@ -218,17 +216,6 @@ func (t *table) roomIn(sh *shard, p uint32) (uint32, bool) {
 	return 0, false
 }
 
-// putKey writes the key of a slot whose bytes are zero and marked.
-func (t *table) putKey(sh *shard, h *head, p, off uint32, k Key) {
-	pg := sh.page(p)
-	if t.key.Fixed != 0 {
-		copy(bytesOf(ptrAt(pg, off), t.key.Fixed), k.Bytes)
-		return
-	}
-	store64(pg, off, k.Hash)
-	sh.putRef(h, t.no, p, off+8, k.Bytes)
-}
-
 // delete removes a key's entry and what it refers to.
 func (t *table) delete(sh *shard, k Key) bool {
 	pg, p, off := t.find(sh, k)
@@ -236,9 +223,7 @@ func (t *table) delete(sh *shard, k Key) bool {
 		return false
 	}
 	h := &sh.heads[t.no]
-	if t.key.Fixed == 0 {
-		sh.freeRef(h, t.no, pg, off+8)
-	}
+	t.freeKey(sh, h, pg, off)
 	if t.blob {
 		sh.freeRef(h, t.no, pg, off+t.value)
 	}
@@ -252,14 +237,6 @@ func (t *table) delete(sh *shard, k Key) bool {
 	}
 	sh.put64(h.root, offEntries, h.entries)
 	return true
-}
-
-// slotHash is the hash of a slot's key.
-func (t *table) slotHash(pg *page, off uint32) uint64 {
-	if t.key.Fixed == 0 {
-		return load64(pg, off)
-	}
-	return t.key.rehash(bytesOf(ptrAt(pg, off), t.key.Fixed), t.store.opt.HashSeed)
 }
 
 // slots calls f with the offset of every entry of a page.

@@ -108,6 +108,9 @@ func (r *viewReader) collect(only *Key) (err error) {
 			r.buf = r.table.keyAt(r.sh, pg, off, r.buf[:0])
 			key, n := r.buf, int64(0)
 			if r.s.numbered {
+				if len(r.buf) < 8 {
+					r.sh.damaged(r.sh.heads[r.table.no].root, "key of %d bytes ends in a number of 8", len(r.buf))
+				}
 				key = r.buf[:len(r.buf)-8]
 				n = int64(binary.LittleEndian.Uint64(r.buf[len(key):]))
 			}

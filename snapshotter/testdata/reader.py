@@ -287,6 +287,10 @@ def align8(n):
     return n + 7 & ~7
 
 
+def alignment(n):
+    return min(n & -n, 8) or 1
+
+
 class Group:
     """One key group of one operator: its tables and indexes."""
 
@@ -313,7 +317,7 @@ class Group:
                 b = self.page(page, BUCKET, state)
                 size, lanes, groups = u16(b, 6), b[12], b[13]
                 for group in range(groups):
-                    base = 16 + group * (8 + lanes * size)
+                    base = 16 + group * align8(8 + lanes * size)
                     for lane in range(8):
                         if b[base + lane] & 0x80:
                             seen += 1
@@ -350,15 +354,20 @@ class Group:
         need(len(found) == n, "length of a run")
         return found
 
-    def table(self, state, key, value):
+    def key(self, b, at, state):
+        """The key of varying length in a slot."""
+        if b[at] > 31:
+            return self.string(b, at + 16, state)
+        return b[at + 1 : at + 1 + b[at]]
+
+    def table(self, state, key, value, numbered=False):
         """(key, value, time) of each entry. The sizes are None where they vary, and are given for cells."""
         mark = state.type.startswith("ttl ")
+        n = 16 if value is None else value
+        align = alignment(align8(n) + 8 if numbered else n)
         for b, at in self.slots(state.no):
-            if key is None:
-                k, off = self.string(b, at + 8, state.no), at + 24
-            else:
-                k, off = b[at : at + key], at + align8(key)
-            n = 16 if value is None else value
+            k = self.key(b, at, state.no) if key is None else b[at : at + key]
+            off = at + (32 if key is None else -(-key // align) * align)
             v = self.string(b, off, state.no) if value is None else b[off : off + n]
             time = i64(b, at + u16(b, 6) - 8) if mark else NOTIME
             yield k, v, time
@@ -641,7 +650,7 @@ def map_lines(group, state, items, order, size, show_key):
     field_size, show_field = parse_type(order.type, False)
     value, show = parse_type(cut_mark(items.type), items.kind == BYTES)
     both = size + field_size if size and field_size else None
-    values = {k: (v, time) for k, v, time in group.table(items, both, value)}
+    values = {k: (v, time) for k, v, time in group.table(items, both, value, True)}
     fields = {k: f for k, f, _ in group.table(order, size and size + 8, field_size)}
     for key, count, _ in sorted(group.table(state, size, 8)):
         names = sorted(fields.pop(key + struct.pack("<Q", n)) for n in range(u64(count, 0)))
