@@ -35,10 +35,13 @@ lint: ## gofmt, vet and staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 .PHONY: cross
-cross: ## build and vet for every platform that is supported
+cross: ## build and vet for every platform that is supported, and see the others refused
 	GOOS=linux   GOARCH=arm64 $(GO) build ./... && GOOS=linux   GOARCH=arm64 $(GO) vet ./...
 	GOOS=darwin  GOARCH=arm64 $(GO) build ./... && GOOS=darwin  GOARCH=arm64 $(GO) vet ./...
 	GOOS=windows GOARCH=amd64 $(GO) build ./... && GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	@for arch in 386 arm s390x ppc64; do \
+		GOOS=linux GOARCH=$$arch $(GO) build ./mmapstate 2>&1 | grep -q needs_a_64_bit_little_endian_machine || \
+			{ echo "a build for $$arch is not refused"; exit 1; }; done
 
 .PHONY: torture
 torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 and 2, and compare its output
