@@ -286,3 +286,45 @@ func TestNewStatesDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// TestCutTellsTheEarliest: a checkpoint has the earliest time of an index per shard, as of the barrier.
+func TestCutTellsTheEarliest(t *testing.T) {
+	s := New(Options{KeyGroups: 8, HashSeed: 3})
+	defer s.Close()
+	x, err := s.Index("timers", KeyShape{Fixed: 8, Fingerprint: "u64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[meta.ShardID]int64{}
+	insert := func(n, at int64) meta.ShardID {
+		b := store8(uint64(n))
+		k := Key{Hash: hashKey(b, true, 3), Bytes: b}
+		k.Group = groupOf(k.Hash, 8)
+		x.Insert(k, at)
+		return meta.MakeShardID(0, k.Group)
+	}
+	for n := range int64(40) {
+		at := 1000 - 7*n*(n-31)
+		id := insert(n, at)
+		if was, ok := want[id]; !ok || at < was {
+			want[id] = at
+		}
+	}
+	cut := freeze(t, s)
+	for n := range int64(40) {
+		insert(n, -1e6) // later than the barrier
+	}
+	s.Gather(time.Hour)
+	if err := newReader(cut).drain(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[meta.ShardID]int64{}
+	for _, sh := range cut.Shards() {
+		for _, st := range sh.States {
+			got[sh.ID] = st.Earliest
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the cut tells %v, want %v", got, want)
+	}
+}
