@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -76,20 +77,37 @@ func newLiar(all []patch) *liar {
 }
 
 // FuzzPages restores a store from pages that lie, and uses everything: an access ends, and fails with a
-// *mmapstate.Failure if it fails.
+// *mmapstate.Failure if it fails. A view of them gives valid JSON or an error.
 func FuzzPages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) == 0 {
 			return
 		}
 		defer watch(stringer(fmt.Sprint(b)))()
-		use(t, b[0], newLiar(patches(b[1:])))
+		l := newLiar(patches(b[1:]))
+		use(t, b[0], l)
+		view(t, l)
 	})
 }
 
 type stringer string
 
 func (s stringer) String() string { return string(s) }
+
+// view goes through all states as a program without the types does.
+func view(t *testing.T, l *liar) {
+	v, err := mmapstate.OpenView(l, 0)
+	if err != nil {
+		return
+	}
+	for _, s := range v.States() {
+		for e, err := range s.All(t.Context(), nil) {
+			if err == nil && !json.Valid(e.Append(nil)) {
+				t.Fatalf("state %q: no JSON: %s", s.Name, e.Append(nil))
+			}
+		}
+	}
+}
 
 // use opens the store and goes through the tables. Wrong answers are what a spoiled page may give.
 func use(t *testing.T, how byte, l *liar) {

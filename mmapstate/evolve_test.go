@@ -54,7 +54,7 @@ func TestFingerprintsAreParsedBack(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "int64", "le:", "le:int", "le:[2]", "le:[9999999]int8", "le:[70000]int8", "le:{8;A@0+8:int64", "le:{8;A@4+8:int64}",
-		"le:{8;A@0+4:int64}", "le:int64 ", "le:" + strings.Repeat("[1]", 100) + "int8", "le:[600]int8", "le:{4294967303;A@4294967295+8:int64}"} {
+		"le:{8;A@0+4:int64}", "le:int64 ", "le:" + strings.Repeat("[1]", 100) + "int8", "le:[600]int8", "le:" + strings.Repeat("[500]", 5) + "{0}", "le:{4294967303;A@4294967295+8:int64}"} {
 		if s, err := parseShape(bad); err == nil {
 			t.Errorf("%q was read as %s", bad, s)
 		}

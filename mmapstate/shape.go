@@ -17,6 +17,7 @@ type shape struct {
 	kind   byte   // shapePlain, shapeArray, shapeStruct
 	name   string // of a plain type
 	size   uint32
+	leaves uint32       // plain values in it, at least 1
 	count  uint32       // of an array
 	elem   *shape       // of an array
 	fields []shapeField // of a struct
@@ -37,6 +38,7 @@ const (
 const (
 	littleEndian = "le:"
 	maxShapeDeep = 64 // types in types
+	maxLeaves    = 1 << 14
 )
 
 // plainSize are the sizes of the types that have no parts, by name.
@@ -79,6 +81,7 @@ func (p *shapeParser) parse(deep int) *shape {
 			p.bad = true
 		}
 		s.size = s.count * s.elem.size
+		p.leaves(s, uint64(s.count)*uint64(s.elem.leaves))
 		return s
 	case p.skip("{"):
 		return p.fields(deep)
@@ -86,11 +89,17 @@ func (p *shapeParser) parse(deep int) *shape {
 	name := p.word(";}")
 	size, ok := plainSize[name]
 	p.bad = p.bad || !ok
-	return &shape{name: name, size: size}
+	return &shape{name: name, size: size, leaves: 1}
+}
+
+// leaves bounds what is walked for one value: arrays of nothing could be of any length.
+func (p *shapeParser) leaves(s *shape, n uint64) {
+	s.leaves = uint32(min(max(n, 1), maxLeaves))
+	p.bad = p.bad || n > maxLeaves
 }
 
 func (p *shapeParser) fields(deep int) *shape {
-	s := &shape{kind: shapeStruct, size: p.number()}
+	s, leaves := &shape{kind: shapeStruct, size: p.number()}, uint64(0)
 	for !p.bad && p.skip(";") {
 		f := shapeField{name: p.word("=@")}
 		if p.skip("=") {
@@ -106,7 +115,9 @@ func (p *shapeParser) fields(deep int) *shape {
 			p.bad = true
 		}
 		s.fields = append(s.fields, f)
+		leaves += uint64(f.shape.leaves)
 	}
+	p.leaves(s, leaves)
 	p.want("}")
 	return s
 }

@@ -104,7 +104,11 @@ func (r *viewReader) collect(only *Key) (err error) {
 			r.add(pg, off, 0, r.table.keyAt(r.sh, pg, off, nil), nil)
 		}
 	default:
+		most := uint64(r.sh.pages) * pageSize / 8 // slots in as many pages
 		r.table.walk(r.sh, func(pg *page, off uint32) bool {
+			if most--; most == 0 {
+				r.sh.damaged(r.sh.heads[r.table.no].root, "buckets are named more than once")
+			}
 			r.buf = r.table.keyAt(r.sh, pg, off, r.buf[:0])
 			key, n := r.buf, int64(0)
 			if r.s.numbered {
