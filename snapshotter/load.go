@@ -100,7 +100,8 @@ func findNewest(fsys vfs.FS, path string) (string, error) {
 	return "", fmt.Errorf("no checkpoint in the directory: %w", meta.ErrNotFound)
 }
 
-// chkFolders lists the ids of a directory's chk-N folders, ascending as numbers.
+// chkFolders lists the ids of a directory's chk-N folders, ascending as numbers. A link is none: what is behind it is
+// somebody else's, and must not be deleted through it.
 func chkFolders(fsys vfs.FS, path string) ([]meta.CheckpointID, error) {
 	names, err := fsys.List(path)
 	if err != nil {
@@ -108,7 +109,7 @@ func chkFolders(fsys vfs.FS, path string) ([]meta.CheckpointID, error) {
 	}
 	var ids []meta.CheckpointID
 	for _, name := range names {
-		if id, ok := parseChkName(name); ok {
+		if id, ok := parseChkName(name); ok && !vfs.IsLink(fsys, filepath.Join(path, name)) {
 			ids = append(ids, id)
 		}
 	}

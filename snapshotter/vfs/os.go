@@ -85,6 +85,11 @@ func (osFS) List(name string) ([]string, error) {
 	return names, nil
 }
 
+func (osFS) isLink(name string) bool {
+	info, err := os.Lstat(name)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
+}
+
 func (osFS) Lock(dir string) (io.Closer, error) { return lockDir(dir) }
 
 // writeOwner replaces the pid file. It is best effort: the lock is held already and does not depend on it.

@@ -18,7 +18,9 @@ import (
 // openNoFollow neither follows a link nor waits for a FIFO's writer; the caller checks what it got.
 func openNoFollow(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) {
+	switch {
+	case errors.Is(err, unix.ELOOP), // a link
+		errors.Is(err, unix.ENXIO), errors.Is(err, unix.EOPNOTSUPP): // a socket
 		return nil, notRegular(name)
 	}
 	return f, err

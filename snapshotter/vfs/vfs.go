@@ -79,3 +79,9 @@ type File interface {
 
 // MkdirAll makes a directory and every missing parent, and syncs the parent of each directory it made.
 func MkdirAll(fsys FS, name string) error { return mkdirAll(fsys, name) }
+
+// IsLink tells whether a name is a symbolic link, which may lead anywhere. Only the operating system has them.
+func IsLink(fsys FS, name string) bool {
+	l, ok := fsys.(interface{ isLink(name string) bool })
+	return ok && l.isLink(name)
+}
