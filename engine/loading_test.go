@@ -54,9 +54,13 @@ type coldFile struct {
 
 func (f *coldFile) ReadAt(b []byte, off int64) (int, error) {
 	switch who := readers(); {
-	case strings.Contains(who, "readIndex"), !strings.Contains(who, ".Load("):
+	case strings.Contains(who, "readIndex"), !strings.Contains(who, ".(*dataFile).block("):
 	case strings.Contains(who, "preload"):
 		<-f.fs.gate
+		if f.fs.loads != nil {
+			f.fs.loads()
+		}
+	case strings.Contains(who, ".together["): // for the one or the other
 		if f.fs.loads != nil {
 			f.fs.loads()
 		}

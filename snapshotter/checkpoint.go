@@ -23,6 +23,7 @@ type Checkpoint struct {
 	fs     vfs.FS
 	files  []*dataFile // the chain, oldest first
 	shards map[meta.ShardID]meta.Shard
+	blocks *blockCache
 	once   sync.Once
 	closed func() // tells the Dir it came from
 }
@@ -30,7 +31,7 @@ type Checkpoint struct {
 var _ meta.Loader = (*Checkpoint)(nil)
 
 func newCheckpoint(fsys vfs.FS, file string, m *meta.Metadata) *Checkpoint {
-	c := &Checkpoint{Meta: m, Notes: m.Notes, Path: file, fs: fsys, shards: map[meta.ShardID]meta.Shard{}}
+	c := &Checkpoint{Meta: m, Notes: m.Notes, Path: file, fs: fsys, shards: map[meta.ShardID]meta.Shard{}, blocks: newBlockCache()}
 	for _, o := range m.Operators {
 		for _, s := range o.Shards {
 			c.shards[s.ID] = s
@@ -70,7 +71,8 @@ func (c *Checkpoint) Load(ctx context.Context, shard meta.ShardID, first meta.Pa
 		return fmt.Errorf("load %d bytes from page %d of shard %s, which has %d pages: %w",
 			len(dst), first, shard, c.shards[shard].Pages, meta.ErrIncompatible)
 	}
-	a := assembly{shard: shard, first: first, dst: dst, have: make([]meta.LineMask, pages)}
+	c.fetch(ctx, shard, first, int(pages))
+	a := assembly{from: c, shard: shard, first: first, dst: dst, have: make([]meta.LineMask, pages)}
 	for _, f := range slices.Backward(c.files) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -108,6 +110,7 @@ func (c *Checkpoint) checkPages() error {
 
 // assembly puts pages together, newest lines first.
 type assembly struct {
+	from  *Checkpoint
 	shard meta.ShardID
 	first meta.PageNo
 	dst   []byte
@@ -142,7 +145,7 @@ func (a *assembly) take(f *dataFile) error {
 	var at extent
 	for _, w := range a.wants {
 		if block == nil || at != w.block {
-			if block, err = f.block(w.block); err != nil {
+			if block, err = a.from.block(blockKey{f, w.block}); err != nil {
 				return err
 			}
 			at = w.block

@@ -112,6 +112,16 @@ func (f *dataFile) index(s meta.ShardID) (*index, error) {
 	return x, nil
 }
 
+// hasIndex tells whether a shard's index needs no reading any more.
+func (f *dataFile) hasIndex(s meta.ShardID) bool {
+	if _, ok := f.root.find(s); !ok {
+		return true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.indexes[s] != nil
+}
+
 func (f *dataFile) readIndex(s meta.ShardID, where extent) (*index, error) {
 	b, err := f.read(where)
 	if err != nil {

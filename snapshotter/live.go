@@ -72,7 +72,7 @@ func (d *Dir) reader(id meta.CheckpointID) meta.Loader {
 		return nil
 	}
 	defer d.mu.Unlock()
-	c := &Checkpoint{Meta: d.live.Meta, Notes: d.live.Notes, Path: d.live.Path, fs: d.fs, shards: d.live.shards}
+	c := &Checkpoint{Meta: d.live.Meta, Notes: d.live.Notes, Path: d.live.Path, fs: d.fs, shards: d.live.shards, blocks: d.live.blocks}
 	for _, f := range d.live.files {
 		c.files = append(c.files, f.share())
 	}
