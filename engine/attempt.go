@@ -272,6 +272,7 @@ func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
 	return mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
 		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: true, Preload: !a.trial, CheckOnly: a.trial,
+		MemoryLimit: a.memoryAtOpen(n),
 	}
 }
 

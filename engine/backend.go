@@ -21,6 +21,11 @@ type Backend struct {
 	Name    string // memory, filesystem or mmap; default mmap
 	Dir     string // of data files, as in Checkpoints.DataDir; if there is no Checkpoints.Dir, the metadata goes there as well
 	MaxSize int64  // of memory: bytes of pages in a checkpoint, at most 48 MiB; default 5 MiB
+
+	// MemoryLimit bounds the bytes of state in memory, of all subtasks together; 0: no limit. State above it is read from
+	// the newest checkpoint when it is needed. When all that is in memory has changed since, records wait for a checkpoint.
+	// Each store may use 1 MiB in any case, and batches under way may go beyond the limit for a moment.
+	MemoryLimit int64
 }
 
 // The names of the policies, as in the setting state.backend.
@@ -52,6 +57,9 @@ func (b Backend) validate() error {
 	}
 	if b.MaxSize < 0 || b.MaxSize > meta.MaxEmbedded {
 		found = append(found, fmt.Errorf("state backend %s, limit of %d bytes: want at most %d", backendMemory, b.MaxSize, meta.MaxEmbedded))
+	}
+	if b.MemoryLimit < 0 {
+		found = append(found, fmt.Errorf("memory limit of %d bytes is negative", b.MemoryLimit))
 	}
 	return errors.Join(found...)
 }

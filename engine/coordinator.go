@@ -17,6 +17,7 @@ type purpose uint8
 const (
 	periodic  purpose = iota
 	requested         // by Running.Checkpoint
+	relieving         // because a subtask is short of memory
 	first             // of a fresh run, before a record is read
 	final             // at the end of the input
 	stopping          // by Running.Stop
@@ -46,6 +47,7 @@ type coordinator struct {
 	acks chan *ack
 	ends chan struct{} // a source subtask has read all
 
+	shortage  chan struct{} // a subtask is short of memory; capacity 1
 	requests  chan request
 	stop      <-chan struct{} // closed when the job shall stop; nil once that is known
 	published chan publication
@@ -59,6 +61,7 @@ type coordinator struct {
 	open     []openTxn // prepared and not yet known to be committed
 	durable  []openTxn // those of them that a durable checkpoint names: sinks may commit
 	settling []settling
+	short    bool  // a checkpoint is to relieve memory
 	reading  int   // source subtasks that have not ended
 	stopping bool  // take a last checkpoint and end
 	ending   bool  // the last checkpoint of the attempt is committed; only its sinks are waited for
@@ -82,6 +85,7 @@ type round struct {
 	cancel  context.CancelCauseFunc // of the publication; nil until it begins or the round is given up
 	expired bool                    // and counted as failed; storage has not let go of it yet
 	serves  []request
+	short   bool // it was to relieve memory, too
 }
 
 type publication struct {
@@ -94,7 +98,7 @@ type publication struct {
 func newCoordinator(a *attempt) *coordinator {
 	c := &coordinator{
 		a: a, acks: make(chan *ack), ends: make(chan struct{}),
-		requests: make(chan request), published: make(chan publication, 1), first: make(chan reply, 1),
+		shortage: make(chan struct{}, 1), requests: make(chan request), published: make(chan publication, 1), first: make(chan reply, 1),
 		committers: []*committer{{}},
 	}
 	for _, n := range a.job.nodes {
@@ -145,6 +149,8 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 		return c.sinkCommitted(ctx, m)
 	case <-c.ends:
 		c.reading--
+	case <-c.shortage:
+		c.short = true
 	case r := <-c.requests:
 		c.waiting = append(c.waiting, r)
 	case <-c.stop:
@@ -163,6 +169,9 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 // timer rings when a checkpoint is due or has taken too long.
 func (c *coordinator) timer() (<-chan time.Time, func()) {
 	at, ok := c.schedule.due()
+	if soon, short := c.relief(); short && (!ok || soon.Before(at)) {
+		at, ok = soon, true
+	}
 	switch {
 	case c.ending:
 		ok = false
@@ -192,6 +201,9 @@ func (c *coordinator) next(now time.Time) error {
 	if len(c.waiting) > 0 {
 		return c.begin(requested, now)
 	}
+	if at, short := c.relief(); short && !now.Before(at) {
+		return c.begin(relieving, now)
+	}
 	if at, ok := c.schedule.due(); ok && !now.Before(at) {
 		return c.begin(periodic, now)
 	}
@@ -211,8 +223,8 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 		}
 		return nil // a last checkpoint begins when the task's late acknowledgement comes
 	}
-	r := &round{why: why, started: now, missing: len(c.a.subtasks), serves: c.waiting}
-	c.waiting = nil
+	r := &round{why: why, started: now, missing: len(c.a.subtasks), serves: c.waiting, short: c.short}
+	c.waiting, c.short = nil, false
 	p, err := c.a.dir.Begin()
 	if err != nil {
 		return c.failed(r, err)
@@ -350,6 +362,7 @@ func (c *coordinator) completed(r *round, info snapshotter.Info) Checkpoint {
 func (c *coordinator) failed(r *round, err error) error {
 	err = hintSize(err)
 	c.failures++
+	c.short = c.short || r.short
 	c.a.observeFailure(r.id, r.expired, err)
 	c.answer(r.serves, reply{err: err})
 	r.serves = nil

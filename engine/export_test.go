@@ -7,3 +7,6 @@ func (c Checkpoints) On(fsys vfs.FS) Checkpoints {
 	c.fs = fsys
 	return c
 }
+
+// MemoryShare is how the memory limit is shared out.
+var MemoryShare = memoryShare

@@ -121,6 +121,7 @@ func (l *loading) finish() {
 
 // maintain takes over what was loaded in the background and reports. No reference into the state may be in use.
 func (op *keyedOp) maintain() error {
+	op.shareMemory()
 	if err := op.store.Maintain(); err != nil {
 		return fmt.Errorf("state of task %s: %w", op.st, err)
 	}
@@ -135,6 +136,7 @@ func (op *keyedOp) measure() {
 	op.stats.resident.Store(resident)
 	op.stats.pages.Store(pages)
 	op.stats.stalled.Store(int64(op.store.Waited()))
+	op.stats.evictions.Store(op.store.Evictions())
 }
 
 // maintain is for the time between two batches.
@@ -144,7 +146,7 @@ func (st *subtask) maintain() error {
 			return err
 		}
 	}
-	return nil
+	return st.relieve()
 }
 
 // rest is idle between two batches. While state is loaded in the background there will be more to take over soon: again

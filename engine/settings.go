@@ -63,6 +63,8 @@ func settingDoors() []settingDoor {
 		{Setting{"state.backend", backendMmap, "where checkpoints keep pages: mmap (incremental), filesystem (whole) or memory (in _metadata)"}, setBackend},
 		{Setting{"state.backend.memory.max-size", "5 mb", "bytes of pages in a checkpoint of the memory backend"},
 			size(1, meta.MaxEmbedded, func(o *Options, n int64) { o.Checkpoints.Backend.MaxSize = n })},
+		{Setting{"state.backend.mmap.memory-limit", "", "bytes of state in memory, of all subtasks together; what is above is read when needed"},
+			size(leastShare, math.MaxInt64, func(o *Options, n int64) { o.Checkpoints.Backend.MemoryLimit = n })},
 		{Setting{"state.checkpoints.dir", "", "the directory of checkpoint metadata"},
 			directory(func(o *Options, v string) { o.Checkpoints.Dir = v })},
 		{Setting{"execution.checkpointing.dir", "", "another name for state.checkpoints.dir"},

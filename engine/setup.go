@@ -97,26 +97,27 @@ func (c *Context) of(op *keyedOp) mmapstate.Key {
 
 // keyedOp is the part of a keyed operator in one subtask that does not depend on its types.
 type keyedOp struct {
-	node      *node
-	st        *subtask
-	store     *mmapstate.Store
-	share     share // of restored state
-	shape     mmapstate.KeyShape
-	ctx       Context
-	timers    []*timerIndex
-	watermark Time
-	describe  func() (key, record string) // what is in hand
-	stats     *nodeStats
-	opens     []func(context.Context) error
-	closes    []func() error
-	opening   bool               // an OnOpen runs
-	held      drainer            // of its inputs the one that records are collected for, nil at first
-	hinted    []*mmapstate.Cells // what a record will most likely look up
-	hints     []mmapstate.Key    // of the records about to be worked on
-	sink      uint64             // keeps the reads of hints alive
-	buf       []byte             // an encoded value
-	scratch   []byte             // a key with a number
-	mortal    bool               // some state has a TTL
+	node       *node
+	st         *subtask
+	store      *mmapstate.Store
+	share      share // of restored state
+	untilShare int   // looks at its memory before the share of it is computed anew
+	shape      mmapstate.KeyShape
+	ctx        Context
+	timers     []*timerIndex
+	watermark  Time
+	describe   func() (key, record string) // what is in hand
+	stats      *nodeStats
+	opens      []func(context.Context) error
+	closes     []func() error
+	opening    bool               // an OnOpen runs
+	held       drainer            // of its inputs the one that records are collected for, nil at first
+	hinted     []*mmapstate.Cells // what a record will most likely look up
+	hints      []mmapstate.Key    // of the records about to be worked on
+	sink       uint64             // keeps the reads of hints alive
+	buf        []byte             // an encoded value
+	scratch    []byte             // a key with a number
+	mortal     bool               // some state has a TTL
 }
 
 // newKeyedOp opens the operator's share of state in a subtask.

@@ -211,7 +211,7 @@ func (s *sourceTask[T]) loop(commands <-chan command) error {
 		default:
 		}
 		select {
-		case f := <-s.filled:
+		case f := <-s.input():
 			if err := s.take(f); err != nil {
 				return err
 			}
@@ -234,7 +234,7 @@ func (s *sourceTask[T]) wait(commands <-chan command, ticks <-chan time.Time) er
 	select {
 	case c := <-commands:
 		return s.obey(c)
-	case f := <-s.filled:
+	case f := <-s.input():
 		return s.take(f)
 	case <-again:
 	case <-ticks:
@@ -246,6 +246,14 @@ func (s *sourceTask[T]) wait(commands <-chan command, ticks <-chan time.Time) er
 		return context.Cause(s.st.ctx)
 	}
 	return nil
+}
+
+// input is where batches come from; nil while records have to wait for a checkpoint that makes room in memory.
+func (s *sourceTask[T]) input() <-chan filledBatch[T] {
+	if s.st.short {
+		return nil
+	}
+	return s.filled
 }
 
 // obey sends a barrier. After the barrier of a stop nothing more is read.

@@ -26,8 +26,12 @@ type Stats struct {
 	Operators  []OperatorStats
 
 	// Stalled is how long subtasks have waited, all together, because storage was behind and the memory for lines of the
-	// checkpoint in flight was full: the one way in which a checkpoint slows records down. It goes on over restarts.
+	// checkpoint in flight was full: without a memory limit the one way in which a checkpoint slows records down. It goes on over restarts.
 	Stalled time.Duration
+
+	Evictions    int64         // groups of 16 pages that were dropped from memory at its limit
+	MemoryWaits  int64         // how often there was nothing to evict, so that a checkpoint was asked for
+	MemoryWaited time.Duration // how long subtasks waited for those, in sum
 }
 
 // OperatorStats are the counters of one source, sink or stateful operator.
@@ -50,6 +54,9 @@ type nodeStats struct {
 	pages         atomic.Int64 // of state
 	resident      atomic.Int64
 	stalled       atomic.Int64 // nanoseconds
+	evictions     atomic.Int64
+	memoryWaits   atomic.Int64
+	memoryWaited  atomic.Int64 // nanoseconds
 	watermark     atomic.Int64
 }
 
@@ -110,6 +117,9 @@ func (a *attempt) report() (all Stats) {
 				op.Pages += s.pages.Load()
 				op.Resident += s.resident.Load()
 				op.Stalled += time.Duration(s.stalled.Load())
+				all.Evictions += s.evictions.Load()
+				all.MemoryWaits += s.memoryWaits.Load()
+				all.MemoryWaited += time.Duration(s.memoryWaited.Load())
 			}
 		}
 		if !found {

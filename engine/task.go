@@ -62,6 +62,9 @@ type subtask struct {
 	received  int64
 	source    sourceLoop // of a task that begins with a source
 
+	short bool // a store is above its memory limit: sources hold their records back
+	asked bool // for a checkpoint that relieves it, since the last barrier
+
 	time      inputTime
 	watermark Time
 	fired     int // timers since the last pause
@@ -204,6 +207,7 @@ func (st *subtask) advance(w Time) error {
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
 func (st *subtask) barrier(id meta.CheckpointID) error {
+	st.asked = true // this checkpoint is one
 	a := &ack{id: id, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
 	if err := st.endBatch(); err != nil {
 		return err
@@ -222,7 +226,11 @@ func (st *subtask) barrier(id meta.CheckpointID) error {
 	for _, s := range st.senders {
 		s.send(message{kind: msgBarrier, barrier: id})
 	}
-	return st.a.acknowledge(st.ctx, a)
+	st.asked = false
+	if err := st.a.acknowledge(st.ctx, a); err != nil {
+		return err
+	}
+	return st.relieve()
 }
 
 func (st *subtask) gather(budget time.Duration) {

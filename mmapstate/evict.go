@@ -29,6 +29,17 @@ func (s *Store) Maintain() (err error) {
 	return nil
 }
 
+// SetMemoryLimit changes the memory limit of a store that was opened with one; the next Maintain keeps to it. It is for the
+// owner.
+func (s *Store) SetMemoryLimit(bytes int64) {
+	if s.opt.MemoryLimit > 0 {
+		s.opt.MemoryLimit = max(bytes, 1)
+	}
+}
+
+// Evictions counts the page groups that were dropped from memory.
+func (s *Store) Evictions() int64 { return s.evictions }
+
 // NeedsCheckpoint tells whether the last call of Maintain has left more in memory than Options.MemoryLimit, because
 // nothing more could be evicted. A committed checkpoint makes what it holds evictable: records should wait for it.
 func (s *Store) NeedsCheckpoint() bool { return s.needsCheckpoint }
