@@ -32,6 +32,7 @@ func (c *coordinator) abandon() {
 	}
 	c.answer(c.waiting, reply{err: meta.ErrAborted})
 	c.giveUpSettling()
+	c.letGo()
 }
 
 // leave names what does not return.

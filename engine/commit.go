@@ -38,6 +38,13 @@ func (c *coordinator) commit(ctx context.Context) {
 	}
 }
 
+// retireSoon has older checkpoints removed.
+func (c *coordinator) retireSoon(ctx context.Context) {
+	removal := c.committers[0]
+	removal.owed = true
+	c.commitNext(ctx, removal)
+}
+
 func (c *coordinator) commitNext(ctx context.Context, m *committer) {
 	if m.busy || !m.owed {
 		return
@@ -111,6 +118,9 @@ func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
 	c.open = slices.DeleteFunc(c.open, gone)
 	c.durable = slices.DeleteFunc(c.durable, gone)
 	c.answerSettled()
+	if c.settle() {
+		c.retireSoon(ctx)
+	}
 	if m.again {
 		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
 	} else {

@@ -61,7 +61,12 @@ type coordinator struct {
 	open     []openTxn // prepared and not yet known to be committed
 	durable  []openTxn // those of them that a durable checkpoint names: sinks may commit
 	settling []settling
-	short    bool  // a checkpoint is to relieve memory
+	short    bool // a checkpoint is to relieve memory
+
+	newest  meta.CheckpointID // durable
+	settled *kept             // the newest whose output is visible
+	coming  *kept             // the one to take its place; nil: settled is the newest
+
 	reading  int   // source subtasks that have not ended
 	stopping bool  // take a last checkpoint and end
 	ending   bool  // the last checkpoint of the attempt is committed; only its sinks are waited for
@@ -123,6 +128,7 @@ func (c *coordinator) run(ctx context.Context) error {
 			return err
 		}
 	} else {
+		c.subsume(c.a.from.Meta.ID) // its output was committed before anything else
 		close(c.a.started)
 	}
 	for {
@@ -328,6 +334,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	c.failures = 0
 	done := c.completed(r, p.info)
 	c.serve(r.serves, done, p.txns)
+	c.subsume(done.ID)
 	switch r.why {
 	case first:
 		close(c.a.started)

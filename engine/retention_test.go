@@ -4,7 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/meta"
@@ -117,4 +123,79 @@ func TestRefusedStartLeavesAll(t *testing.T) {
 			noneLeft(t)
 		})
 	}
+}
+
+// TestSubsumptionWaitsForSinks holds the commits up: the newest checkpoint whose output is visible stays, however many come
+// after it, and they do not pile up. When the commits are done only the newest is left.
+func TestSubsumptionWaitsForSinks(t *testing.T) {
+	dir := t.TempDir()
+	gate, begun := make(chan struct{}), make(chan struct{}, 100)
+	log := newLog()
+	in := newFeed[event](1)
+	seen := make(chan struct{}, 100)
+	job := engine.NewJob("waits")
+	committed := make(chan struct{}, 100)
+	pipe(job, "in", in, afterCommit{log, committed}.gated(begun, gate), func(event) { seen <- struct{}{} })
+	r := start(t, job, engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}})
+	for i := range 6 {
+		in.add(0, event{Key: string(rune('a' + i))})
+		until(t, "a record", seen)
+		if _, err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "a commit", begun)
+	left := ids(t, dir, "waits")
+	for deadline := time.Now().Add(30 * time.Second); len(left) > 3 && time.Now().Before(deadline); left = ids(t, dir, "waits") {
+		runtime.Gosched() // removal goes on beside the records
+	}
+	if !slices.Equal(left, []int{1, 2, 7}) {
+		t.Errorf("checkpoints %v while nothing is committed, want the first, the one to take its place, and the newest", left)
+	}
+	close(gate)
+	for range 6 {
+		until(t, "a commit", committed)
+	}
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := ids(t, dir, "waits"); !slices.Equal(left, []int{8}) {
+		t.Errorf("checkpoints %v after all commits, want the last only", left)
+	}
+	equal(t, log.rows(), []string{"a", "b", "c", "d", "e", "f"})
+}
+
+// ids lists the checkpoints on disk.
+func ids(t *testing.T, dir, job string) (list []int) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, job, "chk-*", "_metadata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		id, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(filepath.Dir(p)), "chk-"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, id)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// gated holds every commit up until the gate is open.
+func (l afterCommit) gated(begun chan<- struct{}, gate <-chan struct{}) engine.Sink[string] {
+	return gatedLog{l, begun, gate}
+}
+
+type gatedLog struct {
+	afterCommit
+	begun chan<- struct{}
+	gate  <-chan struct{}
+}
+
+func (l gatedLog) Commit(ctx context.Context, txn engine.Txn) error {
+	l.begun <- struct{}{}
+	<-l.gate
+	return l.afterCommit.Commit(ctx, txn)
 }
