@@ -17,6 +17,7 @@ import (
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/engine/connect/file"
 	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
@@ -27,10 +28,16 @@ var crashRuns = []struct {
 	name   string
 	phases []int // the parallelism of each run; all but the last are stopped
 	resume int
+	stop   func(*engine.Running, context.Context) (engine.Checkpoint, error)
 }{
-	{"two-phase sink commit", []int{1}, 1},
-	{"rescale", []int{1, 2}, 3},
+	{"two-phase sink commit", []int{1}, 1, (*engine.Running).Stop},
+	{"rescale", []int{1, 2}, 3, (*engine.Running).Stop},
+	{"savepoint of a job", []int{1, 1}, 1, func(r *engine.Running, ctx context.Context) (engine.Checkpoint, error) {
+		return r.StopWithSavepoint(ctx, savepointFolder)
+	}},
 }
+
+const savepointFolder = "saved/once"
 
 // TestCrashOfAWholeJob records every file-system call of a job with several checkpoints and a transactional sink,
 // rebuilds what a power cut after each of them may leave, resumes the job there, and compares its whole output.
@@ -44,13 +51,15 @@ func TestCrashOfAWholeJob(t *testing.T) {
 			}
 			want := wantSums(all)
 			disk := vfs.NewCrash()
-			recordRun(t, disk, all, tt.phases)
+			recordRun(t, disk, all, tt.phases, tt.stop)
 			if got, err := visible(disk.Mem); err != nil || !slices.Equal(got, want) {
 				t.Fatalf("the recorded run itself is wrong: %d rows, want %d, %v", len(got), len(want), err)
 			}
 			power := vfstest.Crashes{Disk: disk, Seed: 11, Sample: 20}
 			power.Check(tally, func(left *vfs.Mem, acked []string) error {
-				return resume(t.Context(), left, all, want, acked, tt.resume)
+				err := wholeSavepoint(t.Context(), left, slices.Contains(acked, savepointFolder))
+				acked = slices.DeleteFunc(slices.Clone(acked), func(mark string) bool { return mark == savepointFolder })
+				return errors.Join(err, resume(t.Context(), left, all, want, acked, tt.resume))
 			})
 		})
 	}
@@ -112,7 +121,7 @@ func crashJob(in steps, disk vfs.FS, at func(int64)) *engine.Job {
 }
 
 // recordRun runs the job phase after phase, with a checkpoint after every step, and marks what was acknowledged.
-func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int) {
+func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int, stop func(*engine.Running, context.Context) (engine.Checkpoint, error)) {
 	t.Helper()
 	perPhase := len(all) / stepSize / len(phases)
 	for i, parallelism := range phases {
@@ -140,17 +149,34 @@ func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int) {
 			disk.Mark(fmt.Sprint(uint64(cp.ID)))
 		}
 		if i < len(phases)-1 {
-			cp, err := r.Stop(t.Context())
+			cp, err := stop(r, t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			disk.Mark(fmt.Sprint(uint64(cp.ID)))
+			_, saved := disk.List(savepointFolder)
+			if saved == nil {
+				disk.Mark(savepointFolder)
+			}
 			continue
 		}
 		if err := r.Wait(); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// wholeSavepoint wants the savepoint to be whole, if it can be seen or was promised.
+func wholeSavepoint(ctx context.Context, left vfs.FS, promised bool) error {
+	c, err := snapshotter.Load(savepointFolder, snapshotter.LoadOptions{FS: left})
+	if errors.Is(err, meta.ErrNotFound) && !promised {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("savepoint: %w", err)
+	}
+	defer c.Close()
+	return c.Verify(ctx, nil)
 }
 
 func crashOptions(disk vfs.FS, parallelism int) engine.Options {

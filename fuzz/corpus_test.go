@@ -32,6 +32,19 @@ func corpus(t *testing.T, target string, n int, entry func(r *rand.Rand) []byte)
 	}
 }
 
+// corpusOfSpecimen writes generated entries of a target that is about the specimen's bytes. Those change with every layout
+// of state, and old entries are as good as new ones, so they need only be there.
+func corpusOfSpecimen(t *testing.T, target string, n int, entry func(r *rand.Rand) []byte) {
+	t.Helper()
+	if *update {
+		corpus(t, target, n, entry)
+		return
+	}
+	if found, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "generated-*")); err != nil || len(found) != n {
+		t.Fatalf("%d generated entries of %s, want %d: run go test -run TestCorpus -update (%v)", len(found), target, n, err)
+	}
+}
+
 func TestCorpusOfState(t *testing.T) { corpus(t, "FuzzState", 220, randomScript) }
 
 // randomScript makes a script in the order of a program's life: fill, checkpoint, go on, restore.

@@ -216,7 +216,7 @@ func stages(m mutant) []stage {
 	packages := "./" + m.root + "/..."
 	switch {
 	case m.root == "engine":
-		return []stage{{"CrashOf", "0", "./engine"}, {"CrashOf|Fault|Commit", "1", "./engine"}}
+		return []stage{{"CrashOf|FailingCommit", "0", "./engine"}, {"CrashOf|Fault|Commit", "1", "./engine"}}
 	case m.root == "snapshotter" && strings.HasPrefix(m.name, "hash-"):
 		return []stage{{"Corrupt", "0", "./snapshotter"}, {"Corrupt", "1", "./snapshotter"}, {".", "0", packages}}
 	case m.root == "snapshotter" && !strings.HasPrefix(m.name, "order-") && !strings.HasPrefix(m.name, "sync-"):
