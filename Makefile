@@ -74,6 +74,7 @@ rules: ## break each rule of the page guard in turn; every one must make a test 
 .PHONY: golden
 golden: ## write all examples of the formats anew; only for a change of the formats
 	$(GO) test ./meta ./snapshotter ./engine -run 'Golden|TestFrozen$$' -update
+	$(GO) test ./fuzz -run Corpus -update
 
 .PHONY: reader
 reader: ## read the frozen checkpoints in Python and compare with export; fails without python3

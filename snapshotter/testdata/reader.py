@@ -15,6 +15,7 @@ import struct
 import sys
 from datetime import datetime, timedelta
 
+VERSION = 0  # of _metadata and of data files
 PAGE, LINE = 4096, 64
 M64 = (1 << 64) - 1
 
@@ -112,7 +113,7 @@ class Metadata:
         need(b[:8] == b"PTMETA\r\n", "not a metadata file")
         need(u64(b, 12) == len(b), "metadata has another size than it says")
         need(xxh64(b[:-8]) == u64(b, len(b) - 8), "checksum of the metadata")
-        need(u32(b, 8) == 0, "metadata of version %d" % u32(b, 8))
+        need(u32(b, 8) == VERSION, "metadata of version %d" % u32(b, 8))
         self.sections, c = {}, Cursor(b[20:-8])
         while c.at < len(c.b):
             tag = c.num("H")
@@ -161,7 +162,7 @@ class Delta:
         self.b, root = b, b[root_at:]
         need(xxh64(root) == root_hash, "root of a data file")
         need(xxh64(b[:32]) == u64(root, 0), "header of a data file")
-        need(b[:8] == b"PTDATA\r\n" and u32(b, 8) == 0, "magic or version of a data file")
+        need(b[:8] == b"PTDATA\r\n" and u32(b, 8) == VERSION, "magic or version of a data file")
         self.shards, self.checked = {}, {}
         for i in range(u32(root, 8)):
             shard, at, hash, n = struct.unpack_from("<IQQQ", root, 12 + 28 * i)
