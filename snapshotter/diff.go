@@ -122,9 +122,8 @@ func split(files, others []*dataFile) (own, common []*dataFile) {
 
 // content is what a file holds, under whatever name.
 func content(f *dataFile) meta.DataFile {
-	c := f.ref
-	c.Name, c.Checkpoint = "", 0
-	return c
+	r := f.ref
+	return meta.DataFile{Size: r.Size, RootOffset: r.RootOffset, RootSize: r.RootSize, RootHash: r.RootHash}
 }
 
 type differ struct {
