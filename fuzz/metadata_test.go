@@ -3,6 +3,7 @@ package fuzz
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -95,11 +96,11 @@ func randomMetadata(r *rand.Rand) *meta.Metadata {
 	text := func() string { return textOf(r.Uint64N(100), r.IntN(9)) }
 	m := &meta.Metadata{
 		Job: meta.JobID(r.Uint64()), Name: text(), ID: meta.CheckpointID(r.Uint64N(99)), Attempt: 1, Created: int64(r.Uint64()),
-		HashName: text(), HashSeed: r.Uint64(), KeyGroups: uint16(1 + r.IntN(8)), Sweep: r.Uint64(),
+		HashName: text(), HashSeed: r.Uint64(), KeyGroups: uint16(1 + r.IntN(8)), Sweep: meta.Hand{Turn: r.Uint32(), Shard: meta.ShardID(r.Uint32()), Page: meta.PageNo(r.Uint32())}, Owed: r.Uint64(),
 	}
 	for range r.IntN(3) {
 		m.Args = append(m.Args, text())
-		m.Files = append(m.Files, meta.DataFile{Name: text() + ".delta", Checkpoint: 7, Size: 900, RootOffset: 800, RootSize: 100, RootHash: r.Uint64()})
+		m.Files = append(m.Files, meta.DataFile{Name: fmt.Sprint(len(m.Files), ".", text(), ".delta"), Checkpoint: 7, Size: 900, RootOffset: 800, RootSize: 100, RootHash: r.Uint64()})
 		m.Sources = append(m.Sources, meta.Source{UID: text(), Splits: []meta.Split{{ID: text(), Position: text(), MaxTime: r.Int64(), Done: r.IntN(2) == 0}}})
 		m.Sinks = append(m.Sinks, meta.Sink{UID: text(), Txns: []meta.Txn{{Checkpoint: 3, Subtask: 2, Handle: []byte(text())}}})
 	}

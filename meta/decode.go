@@ -37,9 +37,10 @@ func Decode(name string, b []byte) (*Metadata, error) {
 		m.HashName = d.str()
 		m.HashSeed = d.u64()
 		m.KeyGroups = d.u16()
-		m.Sweep = d.u64()
+		m.Sweep = d.hand()
+		m.Owed = d.u64()
 	})
-	d.section(secFiles, func() { m.Files = many(&d, 44, d.file) })
+	d.section(secFiles, func() { m.Files = many(&d, 56, d.file) })
 	d.section(secOperators, func() { m.Operators = many(&d, 36, d.operator) })
 	d.section(secSources, func() { m.Sources = many(&d, 8, d.source) })
 	d.section(secSinks, func() { m.Sinks = many(&d, 8, d.sink) })
@@ -88,8 +89,11 @@ func (d *decoder) check(m *Metadata) {
 	if len(m.Embedded) > MaxEmbedded || len(m.Embedded) > 0 && !m.holdsFile() {
 		d.fail("embedded pages of %d bytes that no file describes", len(m.Embedded))
 	}
+	named := map[string]bool{}
 	for _, f := range m.Files {
 		switch {
+		case named[f.Name]:
+			d.fail("data file %q appears twice", f.Name)
 		case f.Embedded() && len(m.Embedded) == 0:
 			d.fail("a file without a name and without embedded pages")
 		case !f.Embedded() && !bareName.MatchString(f.Name):
@@ -97,6 +101,7 @@ func (d *decoder) check(m *Metadata) {
 		case f.Size < 0 || f.RootOffset < 0 || f.RootSize < 0 || f.RootOffset > f.Size || f.RootSize > f.Size-f.RootOffset:
 			d.fail("root of %s lies outside the file", f.Name)
 		}
+		named[f.Name] = true
 	}
 	seen := map[OperatorNo]bool{}
 	for _, o := range m.Operators {
@@ -135,7 +140,11 @@ func (m *Metadata) holdsFile() bool {
 var bareName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,126}$`)
 
 func (d *decoder) file() DataFile {
-	return DataFile{Name: d.str(), Checkpoint: CheckpointID(d.u64()), Size: d.i64(), RootOffset: d.i64(), RootSize: d.i64(), RootHash: d.u64()}
+	return DataFile{Name: d.str(), Checkpoint: CheckpointID(d.u64()), Size: d.i64(), RootOffset: d.i64(), RootSize: d.i64(), RootHash: d.u64(), Hand: d.hand()}
+}
+
+func (d *decoder) hand() Hand {
+	return Hand{Turn: d.u32(), Shard: ShardID(d.u32()), Page: PageNo(d.u32())}
 }
 
 func (d *decoder) operator() Operator {

@@ -54,7 +54,8 @@ func (m *Metadata) Encode() []byte {
 		e.str(m.HashName)
 		e.u64(m.HashSeed)
 		e.u16(m.KeyGroups)
-		e.u64(m.Sweep)
+		e.hand(m.Sweep)
+		e.u64(m.Owed)
 	})
 	e.section(secFiles, func() { list(&e, m.Files, e.file) })
 	e.section(secOperators, func() { list(&e, m.Operators, e.operator) })
@@ -73,6 +74,13 @@ func (e *encoder) file(f DataFile) {
 	e.i64(f.RootOffset)
 	e.i64(f.RootSize)
 	e.u64(f.RootHash)
+	e.hand(f.Hand)
+}
+
+func (e *encoder) hand(h Hand) {
+	e.u32(h.Turn)
+	e.u32(uint32(h.Shard))
+	e.u32(uint32(h.Page))
 }
 
 func (e *encoder) operator(o Operator) {

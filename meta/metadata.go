@@ -27,7 +27,8 @@ type Metadata struct {
 	HashName  string
 	HashSeed  uint64
 	KeyGroups uint16
-	Sweep     uint64 // where the cleaning of old pages goes on
+	Sweep     Hand   // where the cleaning of old pages goes on
+	Owed      uint64 // bytes that it has yet to write for what was written fresh
 
 	Files     []DataFile // the chain, oldest first
 	Operators []Operator
@@ -46,6 +47,7 @@ type DataFile struct {
 	RootOffset int64
 	RootSize   int64
 	RootHash   uint64
+	Hand       Hand // where the sweep stood when the file had been written
 }
 
 // Embedded says that the file's bytes lie in the metadata.

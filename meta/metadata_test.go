@@ -26,9 +26,9 @@ func full() *meta.Metadata {
 		Job: 0x0123456789abcdef, Name: "flights", ID: 42, Attempt: 3, Created: 1_700_000_000_000_000_000,
 		Args:     []string{"--input", "flights.csv"},
 		Notes:    map[string]string{"b": "2", "a": "1"},
-		HashName: "xxh64", HashSeed: 7, KeyGroups: 128, Sweep: 99,
+		HashName: "xxh64", HashSeed: 7, KeyGroups: 128, Sweep: meta.Hand{Turn: 2, Shard: meta.MakeShardID(1, 127), Page: 9}, Owed: 99,
 		Files: []meta.DataFile{
-			{Name: "a.delta", Checkpoint: 41, Size: 1000, RootOffset: 900, RootSize: 100, RootHash: 0xfeed},
+			{Name: "a.delta", Checkpoint: 41, Size: 1000, RootOffset: 900, RootSize: 100, RootHash: 0xfeed, Hand: meta.Hand{Turn: 1, Shard: meta.MakeShardID(1, 0), Page: 4}},
 			{Name: "b.delta", Checkpoint: 42, Size: 200, RootOffset: 150, RootSize: 50, RootHash: 0xbeef},
 		},
 		Operators: []meta.Operator{{
@@ -139,6 +139,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"name with a separator", func(m *meta.Metadata) { m.Files[0].Name = "../a" }},
 		{"hidden name", func(m *meta.Metadata) { m.Files[0].Name = ".a" }},
 		{"empty name", func(m *meta.Metadata) { m.Files[0].Name = "" }},
+		{"a file twice", func(m *meta.Metadata) { m.Files[1].Name = m.Files[0].Name }},
 		{"root beyond the end", func(m *meta.Metadata) { m.Files[0].RootSize = 101 }},
 		{"negative size", func(m *meta.Metadata) { m.Files[0].Size = -1 }},
 		{"root overflows", func(m *meta.Metadata) { m.Files[0].RootOffset = math.MaxInt64 }},
@@ -225,7 +226,7 @@ func random(r *rand.Rand) *meta.Metadata {
 	}
 	m := &meta.Metadata{
 		Job: meta.JobID(r.Uint64()), Name: str(), ID: meta.CheckpointID(r.Uint64()), Attempt: meta.Attempt(r.Uint32()),
-		Created: int64(r.Uint64()), HashName: str(), HashSeed: r.Uint64(), KeyGroups: uint16(1 + r.IntN(meta.MaxKeyGroups)), Sweep: r.Uint64(),
+		Created: int64(r.Uint64()), HashName: str(), HashSeed: r.Uint64(), KeyGroups: uint16(1 + r.IntN(meta.MaxKeyGroups)), Sweep: meta.Hand{Turn: r.Uint32(), Shard: meta.ShardID(r.Uint32()), Page: meta.PageNo(r.Uint32())}, Owed: r.Uint64(),
 	}
 	for range r.IntN(3) {
 		m.Args = append(m.Args, str())
@@ -239,6 +240,7 @@ func random(r *rand.Rand) *meta.Metadata {
 		m.Files = append(m.Files, meta.DataFile{
 			Name: fmt.Sprintf("f-%d.delta", i), Checkpoint: meta.CheckpointID(r.Uint64()),
 			Size: size, RootOffset: size / 2, RootSize: size / 4, RootHash: r.Uint64(),
+			Hand: meta.Hand{Turn: r.Uint32(), Shard: meta.ShardID(r.Uint32()), Page: meta.PageNo(r.Uint32())},
 		})
 	}
 	for no := range meta.OperatorNo(r.IntN(4)) {

@@ -106,6 +106,25 @@ func (w *world) whole() error {
 	return w.save()
 }
 
+// large fills the state, busy changes much of it: the sweep has something to go round and goes round it.
+func (w *world) large() error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	for i := range 24 {
+		w.s.grow(w.s.shard(i%3), byte(i))
+	}
+	return w.save()
+}
+
+func (w *world) busy() error {
+	if err := w.open(); err != nil {
+		return err
+	}
+	w.s.scribble(w.rnd, 180)
+	return w.save()
+}
+
 func (w *world) abort() error {
 	if err := w.open(); err != nil {
 		return err
@@ -241,6 +260,10 @@ var workloads = []workload{
 	}},
 	{"discard all", Options{DataDir: "/data/job", Retained: 2}, false, false, []step{
 		(*world).save, (*world).save, (*world).foreign, (*world).discard, (*world).save,
+	}},
+	{"sweep", Options{small: -1}, false, false, []step{
+		(*world).large, (*world).busy, (*world).busy, (*world).abort, (*world).busy, (*world).busy, (*world).reopen, (*world).busy,
+		(*world).busy, (*world).busy,
 	}},
 	{"import", Options{DataDir: "/data/job", Retained: 2}, true, false, []step{(*world).bring, (*world).save, (*world).reopen}},
 	{"embedded", Options{Embed: 1 << 20}, false, false, []step{

@@ -169,7 +169,7 @@ func TestSignedNonsense(t *testing.T) {
 	shard := meta.MakeShardID(1, 0)
 	good := shardIndex{shard: shard}
 	e := extent{offset: dataHeaderSize, length: 4096 + recordHead}
-	good.add(0, dataHeaderSize, e)
+	good.add(0, meta.AllLines, dataHeaderSize, e)
 	b, err := good.encode()
 	must(t, err)
 	if _, err := decodeIndex(b, shard, 1<<20); err != nil {
@@ -192,8 +192,8 @@ func TestSignedNonsense(t *testing.T) {
 func TestIndexBeyond32GiB(t *testing.T) {
 	x := shardIndex{shard: 5}
 	far := int64(40) << 30
-	x.add(7, far, extent{offset: far, length: 8192})
-	x.add(3, far+4112, extent{offset: far, length: 8192})
+	x.add(7, 1, far, extent{offset: far, length: 8192})
+	x.add(3, 1, far+4112, extent{offset: far, length: 8192})
 	b, err := x.encode()
 	must(t, err)
 	got, err := decodeIndex(b, 5, far+8192)
@@ -203,7 +203,7 @@ func TestIndexBeyond32GiB(t *testing.T) {
 			t.Errorf("page %d at %d, %v, want %d", page, at, ok, want)
 		}
 	}
-	x.add(3, far+8, extent{offset: far, length: 8192})
+	x.add(3, 1, far+8, extent{offset: far, length: 8192})
 	_, err = x.encode()
 	wantErr(t, "a page given twice", err, meta.ErrIncompatible)
 }

@@ -26,6 +26,7 @@ type Options struct {
 
 	now    func() time.Time  // tests replace these
 	newJob func() meta.JobID //
+	small  int64             // bytes of state that are cleaned by whole checkpoints; default smallState, negative: none
 }
 
 func (o Options) withDefaults(path string) (Options, error) {
@@ -48,6 +49,9 @@ func (o Options) withDefaults(path string) (Options, error) {
 	}
 	o.Whole = o.Whole || o.Embed > 0
 	o.Retained = max(o.Retained, 1)
+	if o.small == 0 {
+		o.small = smallState
+	}
 	if o.now == nil {
 		o.now = time.Now
 	}
@@ -87,6 +91,7 @@ type Dir struct {
 	active  map[*Pending]bool                     // begun, not yet settled and cleaned up
 	opened  map[*Checkpoint]bool                  // closed with the directory
 	live    *Checkpoint                           // the newest one, kept open while stores evict; its files are shared
+	fold    folding                               // what is known about the chain of the newest one
 	closed  bool
 }
 

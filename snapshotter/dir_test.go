@@ -76,7 +76,7 @@ func TestSaveAndRestore(t *testing.T) {
 			c, err := Load(tt.path, LoadOptions{FS: tt.fs, DataDir: tt.data})
 			must(t, err)
 			defer c.Close()
-			if n := c.Sizes().Files; n > maxChain {
+			if n := c.Sizes().Files; n > smallFiles {
 				t.Errorf("%d files in the chain", n)
 			}
 			must(t, d.DiscardAll(ctx))

@@ -12,6 +12,14 @@
 // no lock. A checkpoint's chain is the list of delta files that together hold every line of every page; a whole
 // checkpoint starts a new chain.
 //
+// A chain stays short without being read: the stores are asked to carry old pages and lines in their next cuts, and files
+// that hold nothing needed any more are dropped.
+//
+//	sweep   whole pages, stretch by stretch, as much as is written fresh: older than one turn is dead
+//	fold    the lines that eight small files still hold: they become one
+//
+// What is dropped depends on what has arrived in committed files, never on what was asked.
+//
 // What holds at every moment, whatever fails:
 //
 //   - a _metadata file that can be seen under its name is complete, and so is every file that it names;
@@ -22,5 +30,5 @@
 // of the order, so that [Dir.Revoke] can wait for them.
 //
 // Reading order: format.go, pack.go, index.go, root.go, dir.go, pending.go, publish.go, retire.go, load.go, datafile.go,
-// checkpoint.go, live.go, verify.go, import.go, savepoint.go.
+// checkpoint.go, live.go, verify.go, import.go, savepoint.go; clean.go, sweep.go, fold.go, lineset.go.
 package snapshotter

@@ -35,6 +35,7 @@ type fakeStore struct {
 	whole  bool
 	cut    *fakeCut
 	groups int
+	asked  map[meta.ShardID]map[meta.PageNo]meta.LineMask // what the next cut is to carry
 }
 
 func newFakeStore(op meta.OperatorNo) *fakeStore {
@@ -102,7 +103,7 @@ func (s *fakeStore) freeze() *fakeCut {
 			if c.base == (meta.Base{}) {
 				mask = meta.AllLines
 			}
-			if mask == 0 {
+			if mask |= s.asked[sh][meta.PageNo(p)]; mask == 0 {
 				continue
 			}
 			chunk.Heads = append(chunk.Heads, meta.Head{Shard: sh, Page: meta.PageNo(p), Mask: mask})
@@ -119,6 +120,25 @@ func (s *fakeStore) freeze() *fakeCut {
 	}
 	s.cut = c
 	return c
+}
+
+// ask takes the wishes of a commit in; they outlive the cuts that abort.
+func (s *fakeStore) ask(v meta.Verdict) {
+	s.asked = map[meta.ShardID]map[meta.PageNo]meta.LineMask{}
+	add := func(sh meta.ShardID, p meta.PageNo, lines meta.LineMask) {
+		if s.asked[sh] == nil {
+			s.asked[sh] = map[meta.PageNo]meta.LineMask{}
+		}
+		s.asked[sh][p] |= lines
+	}
+	for _, st := range v.Pages {
+		for i := range st.Count {
+			add(st.Shard, st.First+meta.PageNo(i), meta.AllLines)
+		}
+	}
+	for _, h := range v.Lines {
+		add(h.Shard, h.Page, h.Mask)
+	}
 }
 
 // fakeCut is a frozen set that was gathered at once.
@@ -179,6 +199,7 @@ func (c *fakeCut) Wait(ctx context.Context) error {
 func (c *fakeCut) take(v meta.Verdict) error {
 	if v.Err == nil {
 		c.s.base, c.s.whole = v.Base, v.Whole
+		c.s.ask(v)
 		return nil
 	}
 	for sh, masks := range c.frozen {

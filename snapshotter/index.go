@@ -36,11 +36,12 @@ type shardIndex struct {
 
 type place struct {
 	page meta.PageNo
+	mask meta.LineMask
 	at   int64
 }
 
-func (x *shardIndex) add(p meta.PageNo, at int64, block extent) {
-	x.places = append(x.places, place{p, at})
+func (x *shardIndex) add(p meta.PageNo, mask meta.LineMask, at int64, block extent) {
+	x.places = append(x.places, place{p, mask, at})
 	if n := len(x.blocks); n == 0 || x.blocks[n-1] != block {
 		x.blocks = append(x.blocks, block)
 	}

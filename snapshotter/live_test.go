@@ -106,7 +106,7 @@ func TestOrderIsNewestFirst(t *testing.T) {
 			break
 		}
 	}
-	if want := []place{{20, 0}, {33, 1}, {0, 0}}; len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
+	if want := []place{{page: 20}, {page: 33, at: 1}, {page: 0}}; len(got) != 3 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
 		t.Errorf("order %v, want %v", got, want)
 	}
 	for range c.Order(4) {

@@ -91,7 +91,7 @@ func (p *packer) blocks(match func(record) bool, limit int) {
 		e := extent{offset: p.size + int64(start), length: int64(len(p.out) - start), hash: hashOf(p.out[start:])}
 		at := e.offset
 		for _, r := range block {
-			p.shard(r.shard).add(r.page, at, e)
+			p.shard(r.shard).add(r.page, r.mask, at, e)
 			at += int64(r.size())
 		}
 		start, block = len(p.out), block[:0]
@@ -171,4 +171,17 @@ func (p *packer) finish() (f meta.DataFile, ok bool, err error) {
 	}
 	f.Size = p.size
 	return f, true, nil
+}
+
+// wholeUntil gives the first page of a shard from a page on, at most limit, that the finished file does not have whole.
+func (p *packer) wholeUntil(id meta.ShardID, from, limit meta.PageNo) meta.PageNo {
+	x := p.shards[id]
+	if x == nil {
+		return from
+	}
+	i, _ := slices.BinarySearchFunc(x.places, from, func(a place, n meta.PageNo) int { return cmp.Compare(a.page, n) })
+	for ; from < limit && i < len(x.places) && x.places[i].page == from && x.places[i].mask == meta.AllLines; i++ { // rule: swept-is-whole
+		from++
+	}
+	return from
 }

@@ -28,6 +28,9 @@ type Pending struct {
 	work    sync.Mutex // Publish's writing, and the cleaning up after it; guards the fields below
 	folder  bool       // chk-<id> was made
 	cleaned bool
+	base    meta.CheckpointID // whose chain it goes on with
+	fresh   int64             // bytes of the delta file that were not carried
+	fold    folding           // of its chain
 
 	pack   sync.Mutex // guards packer while drains run
 	packer packer
@@ -121,8 +124,8 @@ func (p *Pending) drain(cut meta.Cut) error {
 	}
 }
 
-// chain returns the data files that a cut builds on.
-func (d *Dir) chain(base meta.Base) ([]meta.DataFile, error) {
+// chain returns the checkpoint whose data files a cut builds on.
+func (d *Dir) chain(base meta.Base) (*meta.Metadata, error) {
 	m, err := d.head()
 	if err != nil && !errors.Is(err, meta.ErrNotFound) {
 		return nil, err
@@ -131,7 +134,7 @@ func (d *Dir) chain(base meta.Base) ([]meta.DataFile, error) {
 		return nil, fmt.Errorf("state builds on checkpoint %d of job %s, which is not the newest of %s: %w",
 			base.Checkpoint, base.Job, d.path, meta.ErrIncompatible)
 	}
-	return m.Files, nil
+	return m, nil
 }
 
 // fail records the first failure and stops the drains.

@@ -24,14 +24,9 @@ type Info struct {
 	Files   int           // how many those are
 	Live    int64         // bytes of the pages that exist
 	Whole   bool          // it starts a new chain
+	Fresh   int64         // bytes of its delta file that hold what was written, not what was carried to clean the chain
+	Asked   string        // why the next checkpoint is asked to be whole; empty if it is not
 }
-
-// A chain is rewritten when it has this many files or, from a size on that matters, is this many times the live bytes.
-const (
-	maxChain    = 16
-	maxOverhead = 2
-	smallEnough = 4 << 20
-)
 
 // Publish waits until every cut is drained and commits the checkpoint. The caller describes the job, its sources, sinks
 // and operators in m, which belongs to Publish from now on; ids, files, hash, states and shards are filled in from the
@@ -69,7 +64,7 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if err := p.writeData(m, whole); err != nil {
+	if err := p.writeData(m); err != nil {
 		return Info{}, err
 	}
 	if err := p.writeMeta(m); err != nil {
@@ -78,17 +73,16 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 	if err := p.d.commit(m, p.claim); err != nil { // steps 6 and 7
 		return Info{}, err
 	}
+	p.d.remember(p)
 	info := p.info(m, whole)
+	verdict := p.d.wishes(m, &info)
 	p.mu.Lock()
 	cuts := p.cuts
 	p.mu.Unlock()
 	if slices.ContainsFunc(cuts, wantsLoader) {
 		_ = p.d.openLive(m) // without it the checkpoint is committed all the same
 	}
-	p.settle(phasePublishing, meta.Verdict{
-		Base:  meta.Base{Job: m.Job, Checkpoint: m.ID},
-		Whole: p.d.o.Whole || info.Files+1 >= maxChain || info.Stored > smallEnough && info.Stored > maxOverhead*info.Live,
-	})
+	p.settle(phasePublishing, verdict)
 	return info, nil
 }
 
@@ -107,6 +101,7 @@ func (p *Pending) describe(m *meta.Metadata) (whole bool, err error) {
 	if err := describe(m, cuts); err != nil {
 		return false, err
 	}
+	m.Files, m.Sweep, m.Owed = nil, p.d.hand(), 0
 	if wholeCuts(m, cuts) {
 		return true, nil
 	}
@@ -123,16 +118,16 @@ func (p *Pending) describe(m *meta.Metadata) (whole bool, err error) {
 		}
 		base = meta.Base{Job: head.Job, Checkpoint: head.ID}
 	}
-	if m.Files, err = p.d.chain(base); err != nil {
+	head, err := p.d.chain(base)
+	if err != nil {
 		return false, err
 	}
+	p.base = head.ID
+	m.Files, m.Sweep, m.Owed = head.Files, head.Sweep, head.Owed
 	return false, p.d.mayFollow(m.Files)
 }
 
-func (p *Pending) writeData(m *meta.Metadata, whole bool) error {
-	if whole {
-		m.Files = nil
-	}
+func (p *Pending) writeData(m *meta.Metadata) error {
 	// step 1: write the delta
 	file, ok, err := p.packer.finish()
 	if err != nil || !ok {
@@ -153,7 +148,7 @@ func (p *Pending) writeData(m *meta.Metadata, whole bool) error {
 		return err
 	}
 	file.Name, file.Checkpoint = p.dataName(), p.id
-	m.Files = append(append([]meta.DataFile(nil), m.Files...), file)
+	p.tidy(m, file)
 	return p.failure()
 }
 
@@ -253,6 +248,6 @@ func (p *Pending) info(m *meta.Metadata, whole bool) Info {
 	return Info{
 		ID: m.ID, Attempt: m.Attempt, Path: p.d.metaPath(m.ID), Took: p.d.o.now().Sub(p.started),
 		Written: p.packer.size, Pages: p.packer.records, Lines: p.packer.lines,
-		Stored: s.Stored, Files: s.Files, Live: s.Live, Whole: whole,
+		Stored: s.Stored, Files: s.Files, Live: s.Live, Whole: whole, Fresh: p.fresh,
 	}
 }

@@ -107,6 +107,9 @@ class Cursor:
     def list(self, item):
         return [item() for _ in range(self.num("I"))]
 
+    def hand(self):
+        return self.num("I"), self.num("I"), self.num("I")
+
 
 class Metadata:
     def __init__(self, b):
@@ -121,7 +124,7 @@ class Metadata:
         c = self.sections[4]
         self.hash, self.seed, self.groups = c.text(), c.num("Q"), c.num("H")
         c = self.sections[5]
-        self.files = c.list(lambda: (c.text(), c.num("Q"), c.num("q"), c.num("q"), c.num("q"), c.num("Q")))
+        self.files = c.list(lambda: (c.text(), c.num("Q"), c.num("q"), c.num("q"), c.num("q"), c.num("Q"), c.hand()))
         self.pages = self.sections[9].b  # the bytes of a data file, or none
         self.operators = self.sections[6].list(lambda: Operator(self.sections[6]))
 
@@ -245,7 +248,7 @@ class Checkpoint:
             self.meta = Metadata(f.read())
         folder = os.path.dirname(os.path.abspath(path))
         self.places = [folder, os.path.dirname(folder)] + places
-        self.files = [Delta(self.find(name), size, at, n, hash) for name, _, size, at, n, hash in self.meta.files]
+        self.files = [Delta(self.find(name), size, at, n, hash) for name, _, size, at, n, hash, _ in self.meta.files]
         self.pages = {}
 
     def find(self, name):
