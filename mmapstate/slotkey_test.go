@@ -83,6 +83,16 @@ func TestKeysOfAllLengths(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("values of %d bytes: %d entries, want %d", value, len(got), len(want))
 		}
+		for k := range want { // as typed states look up
+			if c.Peek(keyer.Key(&k)) == nil {
+				t.Fatalf("%q is not found", k)
+			}
+			for _, other := range []string{k + "\x00", k + "x", strings.ToUpper(k) + "!"} {
+				if c.Peek(keyer.Key(&other)) != nil {
+					t.Fatalf("%q is found", other)
+				}
+			}
+		}
 		if err := s.Check(); err != nil {
 			t.Error(err)
 		}
@@ -176,6 +186,12 @@ func TestShortKeyIsNoReference(t *testing.T) {
 	*(*uint64)(c.Ref(long)) = 1
 	if *(*uint64)(c.Peek(like)) != 0 || *(*uint64)(c.Peek(long)) != 1 {
 		t.Error("two keys have one value")
+	}
+	c.Ref(Key{Hash: 9, Bytes: []byte("abc")})
+	for _, b := range []string{"", "ab", "abd", "abcd"} {
+		if c.Peek(Key{Hash: 9, Bytes: []byte(b)}) != nil {
+			t.Errorf("%q is found where abc is", b)
+		}
 	}
 }
 
