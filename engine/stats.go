@@ -26,7 +26,8 @@ type Stats struct {
 	Operators  []OperatorStats
 
 	// Stalled is how long subtasks have waited, all together, because storage was behind and the memory for lines of the
-	// checkpoint in flight was full: without a memory limit the one way in which a checkpoint slows records down. It goes on over restarts.
+	// checkpoint in flight was full: without a memory limit the one way in which a checkpoint slows records down. It goes on
+	// over restarts.
 	Stalled time.Duration
 
 	Evictions    int64         // groups of 16 pages that were dropped from memory at its limit
