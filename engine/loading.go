@@ -45,14 +45,15 @@ func (s *share) report(store *mmapstate.Store) {
 	if s.of == nil || store.Loading() {
 		return
 	}
-	if !s.told {
+	l, gone := s.of, !store.Reads(s.of.from)
+	if gone {
+		l.left <- struct{}{}
+		s.of = nil
+	}
+	if !s.told { // second: who knows it knows whether the store has left
 		resident, pages := store.Residency()
 		s.told = true
-		s.of.loaded <- resident == pages
-	}
-	if !store.Reads(s.of.from) {
-		s.of.left <- struct{}{}
-		s.of = nil
+		l.loaded <- resident == pages
 	}
 }
 
@@ -64,8 +65,9 @@ func (l *loading) ready(verified bool) {
 	}
 }
 
-// run ends when the checkpoint is verified and closed, or ctx ends. An error ends the attempt. If all went into memory, the
-// checkpoint is closed first: who knows that it is verified knows that it may be retired.
+// run ends when the checkpoint is verified and closed, or ctx ends. An error ends the attempt. If nobody reads from the
+// checkpoint any more it is closed first: who knows that it is verified knows that it may be retired. A store with a memory
+// limit goes on reading until it has another one, which may be the job's last.
 func (l *loading) run(ctx context.Context) error {
 	all := true
 	for range l.stores {
@@ -76,13 +78,15 @@ func (l *loading) run(ctx context.Context) error {
 			return nil
 		}
 	}
-	if all {
+	if all && len(l.left) == l.stores {
 		l.close(ctx)
 		l.finish()
 		return nil
 	}
-	if err := l.verifyRest(ctx); err != nil {
-		return err
+	if !all {
+		if err := l.verifyRest(ctx); err != nil {
+			return err
+		}
 	}
 	l.finish()
 	l.close(ctx)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
@@ -48,6 +49,40 @@ func TestVerifiedThoughNotInMemory(t *testing.T) {
 		if err := l.from.Verify(t.Context(), nil); err == nil {
 			t.Error("the checkpoint is still open though nobody reads from it")
 		}
+	}
+}
+
+// TestVerifiedWhileStillRead has a store with a memory limit that all of its state fits in: it is verified then, and the
+// job may finish, though the store may go on reading from the checkpoint.
+func TestVerifiedWhileStillRead(t *testing.T) {
+	l := restoredFrom(t, false)
+	part := l.join()
+	l.ready(false)
+	store, err := mmapstate.Open(mmapstate.Options{MemoryLimit: 1 << 30, Preload: true}, l.from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.run(ctx) }()
+	for store.Loading() {
+		if err := store.Maintain(); err != nil {
+			t.Fatal(err)
+		}
+		part.report(store)
+	}
+	if !store.Reads(l.from) {
+		t.Fatal("the store has left")
+	}
+	select {
+	case <-l.verified:
+	case <-time.After(20 * time.Second):
+		t.Error("not verified though all of it is in memory")
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
