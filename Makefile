@@ -25,7 +25,7 @@ race: ## run the tests under the race detector, with state on the Go heap where 
 	$(GO) test -race -short -tags heaparena ./meta ./mmapstate ./snapshotter/... ./engine/...
 
 .PHONY: invariants
-invariants: ## run the tests of state with every clean page checked at every freeze
+invariants: ## run the tests of state with every clean page checked at every freeze, and the order of file-system calls
 	$(GO) test -tags invariants ./mmapstate ./engine
 
 .PHONY: lint

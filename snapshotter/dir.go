@@ -107,7 +107,7 @@ func Open(path string, o Options) (_ *Dir, err error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	d := &Dir{
-		path: path, o: o, fs: o.FS,
+		path: path, o: o, fs: ordered(o.FS, path, o.DataDir),
 		named:   map[meta.CheckpointID]map[string]bool{},
 		unknown: map[meta.CheckpointID]map[string]bool{},
 		pinned:  map[meta.CheckpointID]int{},

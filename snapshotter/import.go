@@ -66,7 +66,7 @@ func (d *Dir) importFiles(ctx context.Context, from *Checkpoint, report func(don
 
 // bringIn gives a file an own name. Its content must become durable here: whoever copied it may not have synced it.
 func (d *Dir) bringIn(ctx context.Context, fsys vfs.FS, f *dataFile, to string, wrote func(n int64)) error {
-	if fsys != d.fs || d.fs.Link(f.name, to) != nil {
+	if fsys != d.o.FS || d.fs.Link(f.name, to) != nil {
 		return copyFile(ctx, f, d.fs, to, wrote)
 	}
 	syncErr := syncByName(d.fs, to)

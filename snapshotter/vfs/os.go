@@ -85,7 +85,7 @@ func (osFS) List(name string) ([]string, error) {
 	return names, nil
 }
 
-func (osFS) isLink(name string) bool {
+func (osFS) IsLink(name string) bool {
 	info, err := os.Lstat(name)
 	return err == nil && info.Mode()&os.ModeSymlink != 0
 }

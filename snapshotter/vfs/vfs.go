@@ -82,6 +82,6 @@ func MkdirAll(fsys FS, name string) error { return mkdirAll(fsys, name) }
 
 // IsLink tells whether a name is a symbolic link, which may lead anywhere. Only the operating system has them.
 func IsLink(fsys FS, name string) bool {
-	l, ok := fsys.(interface{ isLink(name string) bool })
-	return ok && l.isLink(name)
+	l, ok := fsys.(interface{ IsLink(name string) bool })
+	return ok && l.IsLink(name)
 }
