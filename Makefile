@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 FUZZWORKERS ?= 1
 KILLS    ?= 20
 ROWS     ?= 200000
-SIZE     ?= 2
+SIZE     ?= 1
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help

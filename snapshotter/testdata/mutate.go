@@ -39,8 +39,8 @@ type order struct{ root, name, file, old, new string }
 // orders are the steps of DESIGN's order, swapped or taken out.
 var orders = []order{
 	{"snapshotter", "order-data-metadata", "snapshotter/publish.go",
-		"if err := p.writeData(m, whole); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeMeta(m); err != nil {",
-		"if err := p.writeMeta(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeData(m, whole); err != nil {"},
+		"if err := p.writeData(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeMeta(m); err != nil {",
+		"if err := p.writeMeta(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeData(m); err != nil {"},
 	{"snapshotter", "order-rename-sync", "snapshotter/publish.go",
 		"if err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {",
 		"if err := errors.Join(d.fs.SyncDir(folder), d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID))); true {\n\t\tif err == nil {\n\t\t\treturn nil\n\t\t}"},
