@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"snapshotter":        {"meta", "snapshotter/vfs"},
 	"engine":             {"meta", "mmapstate", "snapshotter", "snapshotter/vfs"},
 	"engine/connect/...": {"meta", "snapshotter/vfs", "engine"},
+	"engine/enginetest":  {"snapshotter/vfs", "engine"},
 	"engine/app":         {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine"},
 }
 

@@ -53,7 +53,13 @@ type Checkpoints struct {
 	Retention Retention // what happens to them when the job ends; default depends on Dir
 	Tolerable int       // failures in a row that do not fail the job; default 3; negative: none
 
-	fs vfs.FS // of tests; the operating system's if nil
+	fs vfs.FS // set by On; the operating system's if nil
+}
+
+// On puts the directories on another file system than the operating system's: in tests, one in memory or one that fails.
+func (c Checkpoints) On(fsys vfs.FS) Checkpoints {
+	c.fs = fsys
+	return c
 }
 
 // Retention says what becomes of checkpoints when a job is cancelled, fails or is stopped. A job that finishes has none.

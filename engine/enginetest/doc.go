@@ -1,0 +1,25 @@
+// Package enginetest tests what runs on package engine: one operator with records and watermarks fed by hand, or a whole
+// job that is killed again and again.
+//
+//	h := enginetest.Process(t, Payment.card, newFraud)
+//
+//	h.Push(at, rec) ─┐              ┌─────────────┐
+//	                 ├─► the feed ─►│ the operator│─► h.Out()
+//	h.Watermark(at) ─┘              │  its state  │─► enginetest.Side(h, review)
+//	                                └──────┬──────┘
+//	h = h.Restart()     a real checkpoint ─┘ and a new attempt that starts from it
+//
+// Push and Watermark return when the operator has worked off what they brought. Time moves by Watermark alone. Nothing
+// waits for the machine's clock and nothing touches the disk.
+//
+// [Run] drives a whole job to its end, with power cuts at places that a seed chooses, and another parallelism after each.
+// What its sinks have committed then should be what one undisturbed run commits:
+//
+//	var alerts enginetest.Sink[Alert]
+//	enginetest.Run(t, func(job *engine.Job) { graph(job, payments, &alerts) }, enginetest.Seed(7), enginetest.Kills(3))
+//	alerts.Rows() // each once
+//
+// # Reading order
+//
+// harness.go, side.go: one operator. run.go: whole jobs. feed.go, sink.go: the ends of either.
+package enginetest

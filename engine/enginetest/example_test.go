@@ -1,0 +1,113 @@
+package enginetest_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
+)
+
+// t is the *testing.T of the examples.
+var t = &example{}
+
+// example is a test that prints what goes wrong.
+type example struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (e *example) Helper()          {}
+func (e *example) Cleanup(f func()) { e.cleanups = append(e.cleanups, f) }
+func (e *example) Fatal(args ...any) {
+	panic(fmt.Sprint(args...))
+}
+func (e *example) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+func (e *example) end() {
+	for _, f := range e.cleanups {
+		f()
+	}
+	e.cleanups = nil
+}
+
+// counts is an operator that counts the records of a key.
+func counts(s *engine.Setup) engine.Func[string, string, string] {
+	n := engine.NewCell[int64](s, "n")
+	return func(ctx *engine.Context, word string, _ string, out engine.Out[string]) error {
+		*n.Ref(ctx)++
+		out.Emit(fmt.Sprint(word, " ", *n.Ref(ctx)))
+		return nil
+	}
+}
+
+func itself(word string) string { return word }
+
+func ExampleProcess() {
+	defer t.end()
+	h := enginetest.Process(t, itself, counts)
+	h.Push(noon, "tide")
+	h.Push(noon, "page")
+	h = h.Restart() // from a checkpoint
+	h.Push(noon, "tide")
+	fmt.Println(h.Out())
+	// Output:
+	// [tide 1 page 1 tide 2]
+}
+
+// Windows close when the watermark says so.
+func ExampleOperator() {
+	defer t.end()
+	h := enginetest.Operator(t, func(in engine.Stream[int]) engine.Stream[string] {
+		hours := engine.Window(engine.KeyBy(in, lastDigit), engine.Tumbling(time.Hour))
+		return engine.Aggregate(hours, "largest", largest{})
+	})
+	h.Push(noon, 13)
+	h.Push(noon.Add(time.Minute), 3)
+	h.Watermark(noon.Add(59 * time.Minute))
+	fmt.Println(h.Out())
+	h.Watermark(noon.Add(time.Hour))
+	fmt.Println(h.Out())
+	// Output:
+	// []
+	// [12:00 3: 13]
+}
+
+func ExampleSide() {
+	defer t.end()
+	h := enginetest.Process(t, lastDigit, newTotals)
+	h.Push(noon, 3)
+	h.Push(noon, 4)
+	fmt.Println(enginetest.Side(h, odd))
+	// Output:
+	// [3]
+}
+
+func ExampleHarness_PushError() {
+	defer t.end()
+	h := enginetest.Process(t, lastDigit, newTotals)
+	fmt.Println(h.PushError(noon, -13))
+	// Output:
+	// operator "operator", key 3, record -13: negative
+}
+
+// A job is killed twice, and each row is committed once nevertheless.
+func ExampleRun() {
+	defer t.end()
+	words := enginetest.NewFeed[string](1)
+	words.Add(0, "tide", "page", "tide")
+	words.End()
+	var out enginetest.Sink[string]
+	enginetest.Run(t, func(job *engine.Job) {
+		byWord := engine.KeyBy(engine.From(job, "words", words), itself)
+		engine.To(engine.Process(byWord, "counts", counts), "out", &out)
+	}, enginetest.Seed(7), enginetest.Kills(2))
+	for _, row := range out.Rows() {
+		fmt.Println(row)
+	}
+	// Unordered output:
+	// tide 1
+	// page 1
+	// tide 2
+}

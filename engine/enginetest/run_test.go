@@ -1,0 +1,117 @@
+package enginetest_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
+)
+
+type reading struct {
+	Key string
+	N   int64
+	At  time.Time
+}
+
+func (r reading) key() string     { return r.Key }
+func (r reading) time() time.Time { return r.At }
+
+// readings are records in two splits, and what hourly sums of them are.
+func readings(n int) (in *enginetest.Feed[reading], want []string) {
+	in = enginetest.NewFeed[reading](2)
+	sums := map[string]int64{}
+	for i := range n {
+		r := reading{fmt.Sprint("k", i%7), int64(i), noon.Add(time.Duration(i) * time.Minute)}
+		in.Add(i%2, r)
+		sums[r.At.Format("15:01-02 ")+r.Key] += r.N
+	}
+	in.End()
+	for k, sum := range sums {
+		want = append(want, fmt.Sprint(k, " ", sum))
+	}
+	slices.Sort(want)
+	return in, want
+}
+
+type sum struct{}
+
+func (sum) Add(acc *int64, r reading)    { *acc += r.N }
+func (sum) Merge(into *int64, acc int64) { *into += acc }
+func (sum) Result(key string, w engine.Span, acc int64) string {
+	return fmt.Sprint(w.Start.UTC().Format("15:01-02 "), key, " ", acc)
+}
+
+func hourly(job *engine.Job, in engine.Source[reading], out engine.Sink[string]) {
+	all := engine.From(job, "in", in, engine.EventTime(reading.time, engine.OutOfOrder(0)))
+	hours := engine.Window(engine.KeyBy(all, reading.key), engine.Tumbling(time.Hour))
+	engine.To(engine.Aggregate(hours, "sum", sum{}), "out", out)
+}
+
+func TestRunCommitsEachRowOnce(t *testing.T) {
+	kills := 0
+	for seed := range uint64(20) {
+		in, want := readings(600)
+		var out enginetest.Sink[string]
+		kills += enginetest.Run(t, func(job *engine.Job) { hourly(job, in, &out) }, enginetest.Seed(seed), enginetest.Kills(4))
+		got := out.Rows()
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("seed %d: %d rows, want %d", seed, len(got), len(want))
+		}
+	}
+	t.Log(kills, "kills")
+	if kills < 40 {
+		t.Errorf("%d kills in 20 runs of at most 4: that proves little", kills)
+	}
+}
+
+// What a sink without transactions gets is written again after a kill: the kills are real.
+func TestRunShowsWhatASinkWithoutTransactionsGets(t *testing.T) {
+	for seed := range uint64(20) {
+		in, want := readings(600)
+		var got rows[string]
+		kills := enginetest.Run(t, func(job *engine.Job) { hourly(job, in, engine.SinkFunc(got.write)) }, enginetest.Seed(seed), enginetest.Kills(4))
+		if len(got.list) > len(want) {
+			return
+		}
+		t.Log("seed", seed, "has", kills, "kills and no row twice")
+	}
+	t.Error("no row was written twice")
+}
+
+func TestRunReportsAFailure(t *testing.T) {
+	said := fatal(t, func(t testing.TB) {
+		enginetest.Run(t, func(job *engine.Job) {
+			in := engine.From(job, "in", engine.SliceSource(1))
+			bad := engine.FlatMap(in, func(int, engine.Out[int]) error { return errNegative })
+			engine.To(bad, "out", &enginetest.Sink[int]{})
+		}, enginetest.Seed(5), enginetest.Kills(0))
+	})
+	contains(t, said, "enginetest.Seed(5)", "after 0 kills", "record 1: negative")
+}
+
+func TestSinkGivesUpWhatNoCheckpointNames(t *testing.T) {
+	var s enginetest.Sink[int]
+	w, _ := s.Open(t.Context(), engine.Task{})
+	prepare := func(n int) engine.Txn {
+		w.Write(t.Context(), []int{n})
+		txn, _ := w.Prepare(t.Context(), uint64(n))
+		return txn
+	}
+	named, other := prepare(1), prepare(2)
+	if err := s.Recover(t.Context(), engine.Task{}, []engine.Txn{named}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), named); err != nil {
+		t.Errorf("a second commit: %v", err)
+	}
+	if err := s.Commit(t.Context(), other); !engine.IsPermanent(err) {
+		t.Errorf("error %v, want a permanent one", err)
+	}
+	if got := s.Rows(); !slices.Equal(got, []int{1}) {
+		t.Errorf("rows %v, want what the checkpoint names", got)
+	}
+}
