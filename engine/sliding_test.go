@@ -81,12 +81,12 @@ func randomSliding(t *testing.T, seed uint64) error {
 	if rnd.IntN(2) == 0 {
 		size += time.Duration(rnd.IntN(int(slide/time.Second))) * time.Second
 	}
-	in, all := randomEvents(rnd, 3000)
+	in, _ := randomEvents(rnd, 3000)
 	sparse := 1 + rnd.IntN(200)
 	for s := range in.recs { // some keys come rarely
 		in.recs[s] = slices.DeleteFunc(in.recs[s], func(e event) bool { return e.Key > "k5" && e.N%int64(sparse) != 0 })
 	}
-	all = slices.Concat(in.recs...)
+	all := slices.Concat(in.recs...)
 	rows := newLog()
 	build := func() *engine.Job {
 		job := engine.NewJob("sliding")

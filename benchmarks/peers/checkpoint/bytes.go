@@ -27,7 +27,7 @@ func (b *bench) bytes(label string) {
 		w.updates(updatesEach)
 		info := w.save()
 		runtime.GC() // between checkpoints, not in them
-		t.add(info.Written, info.Written, info.Live, info.Stored, info.Files)
+		t.add(info.Written, info.Fresh, info.Live, info.Stored, info.Files)
 		if t.fresh < size { // the sweep carries as much as is fresh
 			continue
 		}
