@@ -172,7 +172,7 @@ func (h *Harness[In, Out]) start() (err error) {
 	h.build(job)
 	h.run, err = job.Start(context.Background(), engine.Options{
 		Parallelism: h.parallelism,
-		Checkpoints: engine.Checkpoints{Dir: "enginetest"}.On(h.disk),
+		Checkpoints: engine.Checkpoints{Dir: "enginetest", Tolerable: -1}.On(h.disk),
 		Restore:     engine.Resume(),
 		Restart:     engine.Restart{None: true},
 	})

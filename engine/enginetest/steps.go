@@ -78,8 +78,8 @@ func (h *Harness[In, Out]) settle() error {
 	if err == nil {
 		return nil
 	}
-	if failed := h.run.Cancel(); failed != nil {
-		err = failed // the job had ended by itself
+	if failed := h.run.Wait(); failed != nil { // no failure is followed by a restart
+		err = failed
 	}
 	h.run = nil
 	return err
