@@ -17,6 +17,7 @@ type Cell[T any] struct {
 // NewCell declares a cell.
 func NewCell[T any](s *Setup, name string, o ...StateOption) Cell[T] {
 	s.declareState("cell", name, o)
+	s.tellState("cell", name, typeOf[T](), o)
 	print := flatPrint[T](s, "cell", name, o)
 	if s.checking() {
 		return Cell[T]{}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"reflect"
+
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
 )
@@ -187,7 +189,7 @@ func (w *keyedWork[K, T]) drain() {
 
 // exchange makes an edge of a node one that goes by key.
 func (in Keyed[K, T]) exchange(n *node, e *edge) {
-	e.keyed = true
+	e.keyed, e.key = true, reflect.TypeFor[K]().String()
 	e.send = func(st *subtask, r *route) {
 		s := newKeySender(r, keyerFor[K](st.a), in.key, handFor[T](st, n.uid))
 		st.senders = append(st.senders, s)

@@ -45,6 +45,7 @@ type node struct {
 
 	no       meta.OperatorNo // of a stateful node, given at start
 	stateful bool
+	declared []string // states, timers and side outputs, for Explain
 
 	build  func(*subtask) // makes the operator in one subtask
 	sink   *sinkDoors     // for a sink
@@ -55,6 +56,7 @@ type node struct {
 type edge struct {
 	from  *port
 	keyed bool                   // records go by key, to whichever subtask owns it
+	key   string                 // its type, for Explain
 	send  func(*subtask, *route) // makes the sender in an upstream subtask, where the edge leads from task to task
 }
 
@@ -62,6 +64,7 @@ type edge struct {
 type port struct {
 	node  *node
 	name  string // empty for the main output
+	label string // what it is, for Explain; empty for the main output
 	timed bool   // records carry event time
 	used  bool
 	site  string

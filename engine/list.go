@@ -16,6 +16,7 @@ type ListState[T any] struct {
 // NewListState declares a list.
 func NewListState[T any](s *Setup, name string, o ...StateOption) ListState[T] {
 	s.declareState("list state", name, o, ".items")
+	s.tellState("list state", name, "of "+typeOf[T](), o)
 	form := formFor[T](s, "list state", name, o)
 	if s.checking() {
 		return ListState[T]{}

@@ -18,6 +18,7 @@ type MapState[K comparable, V any] struct {
 // NewMapState declares a map. K is admitted as the keys of [KeyBy] are.
 func NewMapState[K comparable, V any](s *Setup, name string, o ...StateOption) MapState[K, V] {
 	s.declareState("map state", name, o, ".items", ".order")
+	s.tellState("map state", name, "from "+typeOf[K]()+" to "+typeOf[V](), o)
 	field, err := mmapstate.NewKeyer[K](1, 1) // only its bytes are used
 	if err != nil && s.checking() {
 		s.mistake("map state %q: %v", name, err)

@@ -18,7 +18,9 @@ func NewSide[T any](s *Setup, tag Side[T]) Out[T] {
 	s.declare("side output", "side."+string(tag))
 	name := sideName(tag)
 	if s.checking() {
-		s.node.output(name, s.timed)
+		label := fmt.Sprintf("side output %q", string(tag))
+		s.node.output(name, s.timed).label = label
+		s.tell("%s: %s", label, reflect.TypeFor[T]())
 		return Out[T]{}
 	}
 	for _, p := range s.node.out {

@@ -56,6 +56,8 @@ type Task struct {
 // are written again.
 type AtLeastOnce struct{}
 
+func (AtLeastOnce) atLeastOnce() {}
+
 // Recover has nothing to recover.
 func (AtLeastOnce) Recover(context.Context, Task, []Txn) error { return nil }
 

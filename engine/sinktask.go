@@ -11,6 +11,7 @@ import (
 type sinkDoors struct {
 	recover func(context.Context, Task, []Txn) error
 	commit  func(context.Context, Txn) error
+	again   bool // records since the restored checkpoint are written again after a restore
 }
 
 // To writes a stream to a sink. The uid names the sink's transactions in checkpoints.
@@ -22,6 +23,7 @@ func To[T any](in Stream[T], uid string, sink Sink[T]) {
 		return
 	}
 	n.sink.recover, n.sink.commit = sink.Recover, sink.Commit
+	_, n.sink.again = sink.(interface{ atLeastOnce() })
 	n.build = func(st *subtask) {
 		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
 		st.ops = append(st.ops, s)

@@ -25,6 +25,7 @@ type timerIndex struct {
 func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K, Time, Out[O]) error) Timer {
 	s.declare("timer", name)
 	s.timers = append(s.timers, name)
+	s.tell("timer %q", name)
 	if s.checking() {
 		if k := reflect.TypeFor[K](); k != s.key {
 			s.mistake("timer %q: its callback takes key %s, the operator's is %s", name, k, s.key)

@@ -18,6 +18,7 @@ func NewValueState[T any](s *Setup, name string, o ...StateOption) ValueState[T]
 		return ValueState[T]{cell: NewCell[T](s, name, o...)}
 	}
 	s.declareState("value state", name, o)
+	s.tellState("value state", name, typeOf[T](), o)
 	if s.checking() {
 		return ValueState[T]{}
 	}

@@ -78,7 +78,9 @@ func Window[K comparable, T any](in Keyed[K, T], a Assigner) Windowed[K, T] {
 	if fault := a.fault(); fault != "" {
 		n.job.mistake("%s", fault)
 	}
-	return Windowed[K, T]{in: in, assign: a, node: n, late: n.output(lateName, in.from.timed)}
+	late := n.output(lateName, in.from.timed)
+	late.label = "late records"
+	return Windowed[K, T]{in: in, assign: a, node: n, late: late}
 }
 
 // Late is the stream of records that came after their window was closed. They are counted in any case. Time moves on after

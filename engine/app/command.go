@@ -28,7 +28,7 @@ func (p *program) rootCommand() *cobra.Command {
 	}
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	root.AddCommand(p.runCommand(), p.inspectCommand(), p.verifyCommand(), p.getCommand(), p.exportCommand(), p.diffCommand(),
+	root.AddCommand(p.runCommand(), p.inspectCommand(), p.explainCommand(), p.verifyCommand(), p.getCommand(), p.exportCommand(), p.diffCommand(),
 		p.savepointCommand(), p.discardCommand(), p.gcCommand(), p.versionCommand(), settingsTopic())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if !cmd.HasParent() {
