@@ -349,3 +349,56 @@ func TestWholeOption(t *testing.T) {
 		must(t, c.Close())
 	}
 }
+
+// staleFS lists a directory as it was before something happened.
+type staleFS struct {
+	vfs.FS
+	happens func(list int)
+	lists   int
+}
+
+func (f *staleFS) List(dir string) ([]string, error) {
+	names, err := f.FS.List(dir)
+	f.lists++
+	if happens := f.happens; happens != nil {
+		happens(f.lists)
+	}
+	return names, err
+}
+
+// A checkpoint commits, and retires the one before, while somebody else looks for what may be deleted: the newer one names
+// files of the older one, whose metadata cannot be read any more.
+func TestRetireBesideACommit(t *testing.T) {
+	for at := 1; ; at++ {
+		fsys := &staleFS{FS: vfs.NewMem()}
+		d := openMem(t, fsys, Options{})
+		s := newFakeStore(1)
+		for range 64 {
+			s.grow(s.shard(0), 'a')
+		}
+		must(t, d.Save(ctx, s, nil))
+		s.set(s.shard(0), 1, 1, 1)
+		must(t, d.Save(ctx, s, nil))
+		reached := false
+		fsys.lists = 0
+		fsys.happens = func(list int) {
+			if list == at {
+				reached, fsys.happens = true, nil
+				s.set(s.shard(0), 2, 2, 2)
+				must(t, d.Save(ctx, s, nil))
+			}
+		}
+		_, err := d.Retire(ctx)
+		must(t, err)
+		must(t, d.Close())
+		fsys.happens = nil
+		d = openMem(t, fsys, Options{})
+		c, err := d.Latest()
+		must(t, err)
+		must(t, c.Verify(ctx, nil))
+		must(t, d.Close())
+		if !reached {
+			return
+		}
+	}
+}

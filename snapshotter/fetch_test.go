@@ -47,7 +47,7 @@ func (f meetingFile) ReadAt(b []byte, off int64) (int, error) {
 	return f.File.ReadAt(b, off)
 }
 
-// chainOf makes a directory whose newest checkpoint has n files, with lines of one page in each.
+// chainOf makes a directory whose newest checkpoint has n files, with lines of two pages in each.
 func chainOf(t *testing.T, fsys vfs.FS, n int) *fakeStore {
 	t.Helper()
 	d, err := Open("/job", Options{FS: fsys})
@@ -55,9 +55,11 @@ func chainOf(t *testing.T, fsys vfs.FS, n int) *fakeStore {
 	defer d.Close()
 	s := newFakeStore(1)
 	s.grow(s.shard(0), 'a')
+	s.grow(s.shard(0), 'b')
 	for i := range n {
 		if i > 0 {
 			s.set(s.shard(0), 0, i, byte(i))
+			s.set(s.shard(0), 1, i, byte(i))
 		}
 		must(t, d.Save(ctx, s, nil))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -81,7 +82,7 @@ func (d *Dir) removeFolders(ids []meta.CheckpointID) error {
 		if err := d.removeMeta(id); err != nil {
 			return err
 		}
-		if err := d.fs.Remove(d.chkPath(id)); err != nil {
+		if err := d.fs.Remove(d.chkPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			if err := d.fs.SyncDir(d.chkPath(id)); err != nil { // guard: sync-removed-meta
 				return err
 			}
@@ -128,7 +129,8 @@ func (d *Dir) sweep(ctx context.Context, limit meta.CheckpointID) error {
 }
 
 // allNamed collects the data files that any metadata in the directory, any checkpoint under way or of unknown outcome
-// names.
+// names. The newest checkpoint counts even if its folder was not there yet when the folders were listed: one that it
+// builds on may have been retired since by somebody else. What is committed later names no other older files.
 func (d *Dir) allNamed() (map[string]bool, error) {
 	ids, err := d.folders()
 	if err != nil {
@@ -140,16 +142,15 @@ func (d *Dir) allNamed() (map[string]bool, error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		for name := range names {
-			keep[name] = true
-		}
+		maps.Copy(keep, names)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.current != nil {
+		maps.Copy(keep, namesOf(d.current))
+	}
 	for _, names := range d.unknown {
-		for name := range names {
-			keep[name] = true
-		}
+		maps.Copy(keep, names)
 	}
 	for p := range d.active {
 		keep[p.dataName()] = true

@@ -2,6 +2,9 @@ package main
 
 import (
 	"runtime"
+
+	"github.com/pagetide/pagetide/benchmarks/peers/result"
+	"github.com/pagetide/pagetide/snapshotter"
 )
 
 // updatesEach is how many random updates lie between two checkpoints.
@@ -16,7 +19,7 @@ func (b *bench) bytes(label string) {
 	}
 	folder, remove := b.space("bytes")
 	defer remove()
-	w := newWorker[wide](folder)
+	w := newWorker[narrow](folder) // an update dirties all lines of its value
 	defer w.close()
 	w.fill(size)
 	first := w.save()
@@ -27,7 +30,8 @@ func (b *bench) bytes(label string) {
 		w.updates(updatesEach)
 		info := w.save()
 		runtime.GC() // between checkpoints, not in them
-		t.add(info.Written, info.Fresh, info.Live, info.Stored, info.Files)
+		t.add(info)
+		b.run.Chain = append(b.run.Chain, result.Link{Written: info.Written, Fresh: info.Fresh, Stored: info.Stored, Live: info.Live, Files: info.Files})
 		if t.fresh < size { // the sweep carries as much as is fresh
 			continue
 		}
@@ -51,12 +55,12 @@ type turn struct {
 	space                       float64
 }
 
-func (t *turn) add(written, fresh, live, stored int64, files int) {
+func (t *turn) add(info snapshotter.Info) {
 	t.checkpoints++
-	t.written += written
-	t.fresh += fresh
-	t.files = max(t.files, files)
-	t.space = max(t.space, float64(stored)/float64(live))
+	t.written += info.Written
+	t.fresh += info.Fresh
+	t.files = max(t.files, info.Files)
+	t.space = max(t.space, float64(info.Stored)/float64(info.Live))
 }
 
 func (t *turn) ratio() float64 { return float64(t.written) / float64(t.fresh) }

@@ -82,7 +82,7 @@ func (w *worker) close() {
 // fill inserts keys until there are so many bytes of pages.
 func (w *worker) fill(size int64) {
 	for w.store.Stats().Bytes < size {
-		w.insert(max(uint64(size>>20), 16))
+		w.insert(max(uint64(size>>16), 16))
 	}
 	w.draw()
 }

@@ -6,6 +6,8 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
 
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
 )
@@ -38,7 +40,47 @@ func checkpointPictures(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return save(p, to, "restore.svg")
+	if err := save(p, to, "restore.svg"); err != nil {
+		return err
+	}
+	if p, err = chain(run.Chain); err != nil {
+		return err
+	}
+	return save(p, to, "chain.svg")
+}
+
+// chain draws what a long run leaves on disk, nil if there was none.
+func chain(links []result.Link) (*plot.Plot, error) {
+	if len(links) == 0 {
+		return nil, nil
+	}
+	p := blank("A chain over a long run, 100 k random updates between two checkpoints", "checkpoint", "")
+	p.X.Scale, p.Y.Scale = plot.LinearScale{}, plot.LinearScale{}
+	var written, fresh int64
+	files, space, ratio := make(plotter.XYs, len(links)), make(plotter.XYs, len(links)), make(plotter.XYs, len(links))
+	for i, l := range links {
+		written, fresh = written+l.Written, fresh+l.Fresh
+		x := float64(i + 1)
+		files[i] = plotter.XY{X: x, Y: float64(l.Files)}
+		space[i] = plotter.XY{X: x, Y: float64(l.Stored) / float64(l.Live)}
+		ratio[i] = plotter.XY{X: x, Y: float64(written) / float64(fresh)}
+	}
+	for i, c := range []struct {
+		label  string
+		points plotter.XYs
+	}{{"files", files}, {"bytes on disk over live bytes", space}, {"bytes written over fresh bytes, so far", ratio}} {
+		l, err := plotter.NewLine(c.points)
+		if err != nil {
+			return nil, err
+		}
+		l.Color, l.Width = plotutil.Color(i), vg.Points(1.5)
+		p.Add(l)
+		p.Legend.Add(c.label, l)
+	}
+	p.Y.Min = 0
+	p.X.Max *= 1.6
+	p.X.Tick.Marker = upTo{plot.DefaultTicks{}, float64(len(links))}
+	return p, nil
 }
 
 type curve[T any] struct {

@@ -4,6 +4,7 @@ package result
 type Checkpoints struct {
 	Machine  Machine
 	Results  []Named
+	Chain    []Link
 	Pauses   []Pause
 	Restores []Restore
 	Peers    []Peer
@@ -15,6 +16,13 @@ type Named struct {
 	Name  string
 	Value float64
 	Unit  string
+}
+
+// Link is one checkpoint of a long run: what it wrote, and the chain that it left.
+type Link struct {
+	Written, Fresh int64 // bytes
+	Stored, Live   int64 // bytes of the chain and of the pages
+	Files          int
 }
 
 // Pause is what a checkpoint does to the batches beside it. Quantiles are in microseconds.
