@@ -72,7 +72,7 @@ rules: ## break each rule of the page guard in turn; every one must make a test 
 	$(GO) run ./mmapstate/testdata/mutate.go
 
 .PHONY: golden
-golden: ## write all examples of the formats anew; only for a change of the formats
+golden: ## write the examples of a new version of the formats; those of released ones stay as they are
 	$(GO) test ./meta ./snapshotter ./engine -run 'Golden|TestFrozen$$' -update
 	$(GO) test ./fuzz -run Corpus -update
 

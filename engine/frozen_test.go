@@ -20,11 +20,11 @@ import (
 	"github.com/pagetide/pagetide/snapshotter"
 )
 
-var update = flag.Bool("update", false, "write the frozen checkpoints anew")
+var update = flag.Bool("update", false, "write the frozen checkpoints of a new version")
 
-// frozen writes the checkpoints in testdata/frozen, each in a folder of its name, which is a job's directory. Beside the
-// checkpoint lies export.jsonl: every state of it, as export prints it. Only -update writes; what is there is read for
-// ever.
+// frozen writes the checkpoints of this version, each in a folder of its name, which is a job's directory. Beside the
+// checkpoint lies export.jsonl: every state of it, as export prints it. Only -update writes, and only the folders of a
+// version that has none yet: what is there is read for ever.
 var frozen = map[string]func(t *testing.T, dir string){
 	"chain":    freezeChain,
 	"embedded": freezeJob,
@@ -33,18 +33,21 @@ var frozen = map[string]func(t *testing.T, dir string){
 	"tables":   freezeTables,
 }
 
-const frozenDir = "testdata/frozen"
+// frozenDir has those of this version. Those of older ones lie beside it.
+var frozenDir = filepath.Join(frozenDirs, fmt.Sprintf("v%d", meta.Version))
+
+const frozenDirs = "testdata/frozen"
 
 func TestFrozen(t *testing.T) {
 	if *update {
 		freeze(t)
 	}
-	dirs, err := filepath.Glob(filepath.Join(frozenDir, "*"))
-	if err != nil || len(dirs) < len(frozen) {
+	dirs, err := filepath.Glob(filepath.Join(frozenDirs, "*", "*"))
+	if err != nil || len(dirs) < len(frozen)*meta.Version {
 		t.Fatalf("%v: %v, want at least %d", err, dirs, len(frozen))
 	}
 	for _, dir := range dirs {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+		t.Run(filepath.Base(filepath.Dir(dir))+"/"+filepath.Base(dir), func(t *testing.T) {
 			cp := loadFrozen(t, dir)
 			if err := cp.Verify(t.Context(), nil); err != nil {
 				t.Error(err)
@@ -69,9 +72,9 @@ func TestFrozenInPython(t *testing.T) {
 	if err != nil {
 		t.Skip("LEFT OUT: python3 is not there; make reader says so with an error")
 	}
-	dirs, _ := filepath.Glob(filepath.Join(frozenDir, "*"))
+	dirs, _ := filepath.Glob(filepath.Join(frozenDirs, "*", "*"))
 	for _, dir := range dirs {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+		t.Run(filepath.Base(filepath.Dir(dir))+"/"+filepath.Base(dir), func(t *testing.T) {
 			cp := loadFrozen(t, dir)
 			cmd := exec.CommandContext(t.Context(), python, "../snapshotter/testdata/reader.py", cp.Path)
 			var stderr bytes.Buffer
@@ -132,11 +135,11 @@ func restoreAsItIs(t *testing.T, cp *snapshotter.Checkpoint, o meta.Operator) {
 	}
 }
 
-// freeze writes all folders anew.
+// freeze writes all folders.
 func freeze(t *testing.T) {
 	t.Helper()
-	if err := os.RemoveAll(frozenDir); err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(frozenDir); err == nil {
+		t.Fatalf("%s is there: what was released stays; a change of the format takes another version", frozenDir)
 	}
 	for _, name := range slices.Sorted(maps.Keys(frozen)) {
 		dir := filepath.Join(frozenDir, name)

@@ -64,7 +64,8 @@ func roundTrip(t *testing.T, b []byte) {
 // framed puts magic, version, size and checksum in place, as FORMAT.md says.
 func framed(b []byte) []byte {
 	const header = 8 + 4 + 8
-	out := append([]byte("PTMETA\r\n\x00\x00\x00\x00"), make([]byte, 8)...)
+	out := binary.LittleEndian.AppendUint32([]byte("PTMETA\r\n"), meta.Version)
+	out = append(out, make([]byte, 8)...) // the size
 	if len(b) > header {
 		out = append(out, b[header:max(header, len(b)-8)]...)
 	}

@@ -1,7 +1,7 @@
 package meta
 
 // Version is the format that this release writes. Version 0 is not yet guaranteed to stay readable.
-const Version = 0
+const Version = 1
 
 // FileName is the name of a checkpoint's metadata inside its folder.
 const FileName = "_metadata"

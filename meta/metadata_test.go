@@ -18,7 +18,7 @@ import (
 	"github.com/pagetide/pagetide/meta"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var update = flag.Bool("update", false, "write the golden files of a new version")
 
 // full has a value in every field.
 func full() *meta.Metadata {
@@ -64,10 +64,10 @@ func TestEmbedded(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	file := filepath.Join("testdata", "v0", "_metadata")
+	file := filepath.Join("testdata", fmt.Sprintf("v%d", meta.Version), "_metadata")
 	b := full().Encode()
 	if *update {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, b, 0o644)); err != nil {
+		if err := writeNew(file, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(golden, b) {
-		t.Errorf("the encoding of version %d has changed; -update accepts it", meta.Version)
+		t.Errorf("the encoding of version %d has changed, which must not be", meta.Version)
 	}
 	got, err := meta.Decode(file, golden)
 	if err != nil {
@@ -85,6 +85,19 @@ func TestGolden(t *testing.T) {
 	if want := full(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Decode = %+v, want %+v", got, want)
 	}
+}
+
+// writeNew writes a file that is not there yet: the bytes of a version stay as they are for ever.
+func writeNew(file string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }
 
 func TestEveryBitFlipped(t *testing.T) { everyBitFlipped(t, full().Encode()) }

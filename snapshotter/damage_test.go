@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var update = flag.Bool("update", false, "write the golden files of a new version")
 
 func wantErr(t testing.TB, what string, err, target error) {
 	t.Helper()
@@ -208,22 +209,26 @@ func TestIndexBeyond32GiB(t *testing.T) {
 	wantErr(t, "a page given twice", err, meta.ErrIncompatible)
 }
 
-// The bytes of version 0: a change here is a change of the format.
+// The bytes of this version: a change here is a change of the format, and needs another one.
 func TestGolden(t *testing.T) {
+	golden := filepath.Join("testdata", fmt.Sprintf("v%d", dataVersion))
 	files, want := sample(t, 0)
 	for name, b := range files {
-		file := filepath.Join("testdata", "v0", filepath.FromSlash(strings.TrimPrefix(name, "/job/")))
+		file := filepath.Join(golden, filepath.FromSlash(strings.TrimPrefix(name, "/job/")))
 		if *update {
 			must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-			must(t, os.WriteFile(file, b, 0o644))
+			f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // the bytes of a version stay for ever
+			must(t, err)
+			_, err = f.Write(b)
+			must(t, errors.Join(err, f.Close()))
 		}
-		golden, err := os.ReadFile(file)
+		want, err := os.ReadFile(file)
 		must(t, err)
-		if !bytes.Equal(golden, b) {
-			t.Errorf("%s: %d bytes differ from the %d golden ones; -update accepts them", file, len(b), len(golden))
+		if !bytes.Equal(want, b) {
+			t.Errorf("%s: %d bytes differ from the %d golden ones", file, len(b), len(want))
 		}
 	}
-	c, err := Load(filepath.Join("testdata", "v0"), LoadOptions{})
+	c, err := Load(golden, LoadOptions{})
 	must(t, err)
 	defer c.Close()
 	must(t, c.Verify(ctx, nil))

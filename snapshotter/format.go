@@ -25,8 +25,8 @@ import (
 // The parts lie end to end. _metadata holds the root's hash, the root those of the header and the indexes, an index those
 // of its blocks: every byte of the file has one parent that vouches for it.
 
-// dataVersion is the version of the delta format. Version 0 is not yet guaranteed to stay readable.
-const dataVersion = 0
+// dataVersion is the version of the delta format and of the pages in it.
+const dataVersion = 1
 
 // dataMagic opens every delta file. The line ending tells text-mode copies apart.
 const dataMagic = "PTDATA\r\n"

@@ -18,7 +18,7 @@ import (
 
 const (
 	jobMagic   = "PTJOB\r\n\x00"
-	jobVersion = 0
+	jobVersion = 1
 	jobFixed   = 8 + 4 + 8 + 4 + 8
 	jobMaxSize = 64 << 10
 )

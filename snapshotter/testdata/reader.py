@@ -15,7 +15,7 @@ import struct
 import sys
 from datetime import datetime, timedelta
 
-VERSION = 0  # of _metadata and of data files
+VERSION = 1  # of _metadata and of data files
 PAGE, LINE = 4096, 64
 M64 = (1 << 64) - 1
 
