@@ -97,6 +97,10 @@ bench-state: ## keyed state beside Go's map, Pebble, Badger, bbolt and RocksDB; 
 bench-checkpoint: ## checkpoints and restores beside the disk, Pebble, RocksDB and a dumped map; 20 minutes, 14 GiB, 20 GB of disk
 	cd benchmarks/peers && $(GO) run $(ROCKSDB) ./checkpoint -out ../out/checkpoint.json $(if $(DISK),-dir $(DISK))
 
+.PHONY: bench-compress
+bench-compress: ## would compressed blocks pay? S2 and zstd on real pages, beside the disk
+	cd benchmarks/peers && $(GO) run ./compress $(if $(DISK),-dir $(DISK))
+
 .PHONY: plot
 plot: ## draw the pictures in benchmarks/ from what bench-state and bench-checkpoint have measured
 	cd benchmarks/peers && for f in state checkpoint; do test ! -f ../out/$$f.json || $(GO) run ./plot ../out/$$f.json .. || exit 1; done
