@@ -26,7 +26,7 @@ race: ## run the tests under the race detector, with state on the Go heap where 
 
 .PHONY: invariants
 invariants: ## run the tests of state with every clean page checked at every freeze, and the order of file-system calls
-	$(GO) test -tags invariants ./mmapstate ./engine
+	$(GO) test -short -tags invariants ./mmapstate ./snapshotter ./engine
 
 .PHONY: lint
 lint: ## gofmt, vet and staticcheck

@@ -1,6 +1,6 @@
 package meta
 
-// Version is the format that this release writes. Version 0 is not yet guaranteed to stay readable.
+// Version is the format that this release writes. Later releases read it.
 const Version = 1
 
 // FileName is the name of a checkpoint's metadata inside its folder.
