@@ -350,55 +350,67 @@ func TestWholeOption(t *testing.T) {
 	}
 }
 
-// staleFS lists a directory as it was before something happened.
+// staleFS has something happen while a directory is listed: before it, at odd moments, or after it, at even ones.
 type staleFS struct {
 	vfs.FS
-	happens func(list int)
-	lists   int
+	happens func(moment int)
+	moments int
 }
 
 func (f *staleFS) List(dir string) ([]string, error) {
+	f.moment()
 	names, err := f.FS.List(dir)
-	f.lists++
-	if happens := f.happens; happens != nil {
-		happens(f.lists)
-	}
+	f.moment()
 	return names, err
+}
+
+func (f *staleFS) moment() {
+	f.moments++
+	if f.happens != nil {
+		f.happens(f.moments)
+	}
 }
 
 // A checkpoint commits, and retires the one before, while somebody else looks for what may be deleted: the newer one names
 // files of the older one, whose metadata cannot be read any more.
-func TestRetireBesideACommit(t *testing.T) {
-	for at := 1; ; at++ {
-		fsys := &staleFS{FS: vfs.NewMem()}
-		d := openMem(t, fsys, Options{})
-		s := newFakeStore(1)
-		for range 64 {
-			s.grow(s.shard(0), 'a')
-		}
-		must(t, d.Save(ctx, s, nil))
-		s.set(s.shard(0), 1, 1, 1)
-		must(t, d.Save(ctx, s, nil))
-		reached := false
-		fsys.lists = 0
-		fsys.happens = func(list int) {
-			if list == at {
-				reached, fsys.happens = true, nil
-				s.set(s.shard(0), 2, 2, 2)
-				must(t, d.Save(ctx, s, nil))
+func TestDeletingBesideACommit(t *testing.T) {
+	for name, delete := range map[string]func(*Dir) error{
+		"retire": func(d *Dir) error { _, err := d.Retire(ctx); return err },
+		"sweep":  func(d *Dir) error { return d.SweepOrphans(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for at := 1; deletedBeside(t, at, delete); at++ {
 			}
-		}
-		_, err := d.Retire(ctx)
-		must(t, err)
-		must(t, d.Close())
-		fsys.happens = nil
-		d = openMem(t, fsys, Options{})
-		c, err := d.Latest()
-		must(t, err)
-		must(t, c.Verify(ctx, nil))
-		must(t, d.Close())
-		if !reached {
-			return
+		})
+	}
+}
+
+// deletedBeside has the commit at one moment, and tells whether there was such a moment.
+func deletedBeside(t *testing.T, at int, delete func(*Dir) error) (reached bool) {
+	fsys := &staleFS{FS: vfs.NewMem()}
+	d := openMem(t, fsys, Options{})
+	s := newFakeStore(1)
+	for range 64 {
+		s.grow(s.shard(0), 'a')
+	}
+	must(t, d.Save(ctx, s, nil))
+	s.set(s.shard(0), 1, 1, 1)
+	must(t, d.Save(ctx, s, nil))
+	fsys.moments = 0
+	fsys.happens = func(moment int) {
+		if moment == at {
+			reached, fsys.happens = true, nil
+			s.set(s.shard(0), 2, 2, 2)
+			must(t, d.Save(ctx, s, nil))
 		}
 	}
+	must(t, delete(d))
+	must(t, d.Close())
+	fsys.happens = nil
+	d = openMem(t, fsys, Options{})
+	c, err := d.Latest()
+	must(t, err)
+	must(t, c.Verify(ctx, nil))
+	must(t, d.Close())
+	return reached
 }

@@ -65,7 +65,7 @@ func (d *Dir) Garbage(ctx context.Context) ([]Garbage, error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
 	}
-	folders, files, err := d.orphans()
+	folders, files, err := d.orphans(d.settledBefore())
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +92,9 @@ func sizeOf(fsys vfs.FS, name string) (int64, error) {
 	return n, errors.Join(err, f.Close())
 }
 
-// orphans finds folders without metadata below the newest checkpoint, and this job's data files that nothing names. It
-// needs every metadata to be sure.
-func (d *Dir) orphans() (folders []meta.CheckpointID, files []string, err error) {
+// orphans finds, of checkpoints older than limit, folders without metadata below the newest checkpoint, and this job's
+// data files that nothing names. It needs every metadata to be sure.
+func (d *Dir) orphans(limit meta.CheckpointID) (folders []meta.CheckpointID, files []string, err error) {
 	keep, err := d.allNamed()
 	if err != nil {
 		return nil, nil, fmt.Errorf("no data file was deleted: %w", err)
@@ -109,14 +109,14 @@ func (d *Dir) orphans() (folders []meta.CheckpointID, files []string, err error)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !has && found && !d.mustKeep(id) {
+		if !has && found && id < limit && !d.mustKeep(id) {
 			folders = append(folders, id)
 		}
 		found = found || has
 	}
 	own, err := d.dataFiles()
 	for _, f := range own {
-		if !keep[filepath.Base(f.path)] {
+		if f.checkpoint < limit && !keep[filepath.Base(f.path)] {
 			files = append(files, f.path)
 		}
 	}

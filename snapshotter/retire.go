@@ -183,12 +183,25 @@ func (d *Dir) SweepOrphans(ctx context.Context) error {
 	if err := d.usable(ctx); err != nil {
 		return err
 	}
-	folders, _, err := d.orphans()
+	limit := d.settledBefore()
+	folders, _, err := d.orphans(limit)
 	if err != nil {
 		return err
 	}
 	if err := d.removeFolders(folders); err != nil {
 		return err
 	}
-	return d.sweep(ctx, ^meta.CheckpointID(0))
+	return d.sweep(ctx, limit)
+}
+
+// settledBefore is the id below which no checkpoint is under way or still to begin. Whoever looks for garbage takes it
+// before anything is listed: what is committed meanwhile is not older.
+func (d *Dir) settledBefore() meta.CheckpointID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	limit := d.next
+	for p := range d.active {
+		limit = min(limit, p.id)
+	}
+	return limit
 }
