@@ -86,7 +86,7 @@ type Dir struct {
 	next    meta.CheckpointID
 	current *meta.Metadata                        // what the next checkpoint builds on, once known
 	named   map[meta.CheckpointID]map[string]bool // data files by the metadata that names them: a cache
-	unknown map[meta.CheckpointID]map[string]bool // data files of checkpoints whose outcome is unknown
+	unknown map[meta.CheckpointID]map[string]bool // data files of checkpoints that may not be durable, until they are removed
 	pinned  map[meta.CheckpointID]int             // checkpoints being restored
 	active  map[*Pending]bool                     // begun, not yet settled and cleaned up
 	opened  map[*Checkpoint]bool                  // closed with the directory

@@ -27,7 +27,6 @@ func (d *Dir) Rewind(ctx context.Context, id meta.CheckpointID) error {
 	}
 	d.mu.Lock()
 	d.current = nil
-	clear(d.unknown)
 	d.mu.Unlock()
 	for _, newer := range slices.Backward(ids) {
 		if newer <= id {

@@ -201,7 +201,7 @@ func (d *Dir) commit(m *meta.Metadata, claim func() error) error {
 	defer d.mu.Unlock()
 	d.current = withoutPages(m)
 	d.named[m.ID] = names
-	clear(d.unknown) // they are older, and ordinary now
+	delete(d.unknown, m.ID)
 	return nil
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 // Retire removes the checkpoints that are beyond Options.Retained and then every data file that no remaining metadata
-// names: steps 9 and 10 of the order. The newest, pinned ones, and those whose outcome is unknown stay. It does nothing
-// before this Dir has committed or restored a checkpoint, and deletes no data file unless every metadata could be read.
+// names: steps 9 and 10 of the order. The newest and pinned ones stay, and those of unknown outcome until a later one has
+// committed. It does nothing before this Dir has committed or restored a checkpoint, and deletes no data file unless every
+// metadata could be read.
 func (d *Dir) Retire(ctx context.Context) (removed []meta.CheckpointID, err error) {
 	if err := d.usable(ctx); err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func (d *Dir) Retire(ctx context.Context) (removed []meta.CheckpointID, err erro
 		case err != nil:
 			return nil, err
 		case id > newest:
-		case has && kept < d.o.Retained:
+		case has && kept < d.o.Retained && !d.isUnknown(id): // one that may not be durable takes no place of one that is
 			kept++
 		case d.mustKeep(id):
 		default:
@@ -62,7 +63,13 @@ func (d *Dir) newest() meta.CheckpointID {
 func (d *Dir) mustKeep(id meta.CheckpointID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.pinned[id] > 0 || d.unknown[id] != nil
+	return d.pinned[id] > 0 || d.unknown[id] != nil && d.newest() < id
+}
+
+func (d *Dir) isUnknown(id meta.CheckpointID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.unknown[id] != nil
 }
 
 func (d *Dir) hasMeta(id meta.CheckpointID) (bool, error) {
@@ -100,6 +107,7 @@ func (d *Dir) removeMeta(id meta.CheckpointID) error {
 	}
 	d.mu.Lock()
 	delete(d.named, id)
+	delete(d.unknown, id)
 	d.mu.Unlock()
 	return remove(d.fs, filepath.Join(d.chkPath(id), metaTemp))
 }
