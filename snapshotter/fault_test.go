@@ -114,3 +114,36 @@ func failCommit(fault *vfs.Fault, d *Dir, id meta.CheckpointID) {
 	fault.Fail(1, func(c vfs.Call) bool { return c.Op == "syncdir" && c.Name == d.chkPath(id) },
 		vfs.Failure{Err: syscall.EIO, Drop: true})
 }
+
+// The process goes on from a checkpoint whose last sync has failed: what it relies on must be there after a power cut.
+func TestPowerCutAfterUnknown(t *testing.T) {
+	for name, o := range map[string]Options{"files": {}, "embedded": {Embed: 1 << 20}} {
+		crash := vfs.NewCrash()
+		fault := vfs.NewFault(crash)
+		w := newWorld(fault, o, crash.Mark)
+		must(t, w.save())
+		failCommit(fault, w.d, 2)
+		wantErr(t, "save", w.save(), ErrUnknownOutcome)
+		failCommit(fault, w.d, 3)
+		w.d.Revoke()
+		_, err := restore(w.d)
+		wantErr(t, "restore", err, ErrUnknownOutcome)
+		w.d.Revoke()
+		w.s, err = restore(w.d)
+		must(t, err)
+		if w.s.base.Checkpoint != 4 {
+			t.Errorf("restored checkpoint %d, want 4", w.s.base.Checkpoint)
+		}
+		w.images[4] = w.images[2]
+		crash.Mark("ack 4")
+		_, err = w.d.Retire(ctx)
+		must(t, err)
+		tally := vfstest.NewTally(t, "crash", "published again, "+name)
+		cut := func(left *vfs.Mem, marks []string) error { return w.checkLeft(left, promised(marks)) }
+		vfstest.Crashes{Disk: crash, Seed: 1, Sample: 1}.CheckEnd(tally, cut)
+		must(t, w.save())
+		must(t, onlyNamed(w.d))
+		vfstest.Crashes{Disk: crash, Seed: 1, Sample: 1}.CheckEnd(tally, cut)
+		w.close()
+	}
+}

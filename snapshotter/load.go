@@ -216,8 +216,9 @@ func (d *Dir) adopt(m *meta.Metadata) error {
 }
 
 // Latest opens the newest checkpoint: the one with the largest id that has its metadata. It fails with meta.ErrNotFound
-// if there is none, and with meta.ErrDamaged rather than fall back to an older one. Until the result is closed, or the
-// Dir is, Retire keeps it; close it when all of its pages have been loaded.
+// if there is none, and with meta.ErrDamaged rather than fall back to an older one. One that this Dir has seen fail with
+// ErrUnknownOutcome is published again, under a new id, which may fail as [Pending.Publish] does. Until the result is
+// closed, or the Dir is, Retire keeps it; close it when all of its pages have been loaded.
 func (d *Dir) Latest() (*Checkpoint, error) {
 	file, err := findNewest(d.fs, d.path)
 	if err != nil {
@@ -249,6 +250,9 @@ func (d *Dir) restore(file string) (*Checkpoint, error) {
 		c.Close()
 		return nil, fmt.Errorf("%s belongs to job %s, the directory to %s: %w", file, c.Meta.Job, d.Job(), meta.ErrIncompatible)
 	}
+	if d.isUnknown(c.Meta.ID) { // rule: unknown-is-renewed
+		return d.renewed(c)
+	}
 	if err := d.adopt(c.Meta); err != nil {
 		c.Close()
 		return nil, err
@@ -259,6 +263,27 @@ func (d *Dir) restore(file string) (*Checkpoint, error) {
 	defer d.mu.Unlock()
 	d.keepOpen(c, release)
 	return c, nil
+}
+
+// renewed publishes an open checkpoint of unknown outcome again, under a new id, and opens that: a sync that failed may
+// succeed when it is repeated, without having done anything. The data files were durable before step 6.
+func (d *Dir) renewed(c *Checkpoint) (*Checkpoint, error) {
+	m := *c.Meta
+	if err := c.Close(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	m.ID, m.Attempt = d.next, d.attempt
+	d.next++
+	d.mu.Unlock()
+	err := d.writeMeta(&m)
+	if err == nil {
+		err = d.commit(&m, func() error { return d.mayPublish(m.ID, m.Attempt) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint %d, which may not be durable, as checkpoint %d: %w", c.Meta.ID, m.ID, err)
+	}
+	return d.restore(d.metaPath(m.ID))
 }
 
 // keepOpen makes the directory close what its caller has not closed. The caller of keepOpen holds mu.

@@ -90,6 +90,7 @@ const (
 	opWrite   opKind = "write"
 	opSync    opKind = "sync"
 	opDrop    opKind = "drop"
+	opDropDir opKind = "dropdir"
 	opRename  opKind = "rename"
 	opLink    opKind = "link"
 	opRemove  opKind = "remove"
@@ -163,6 +164,8 @@ func (c *Crash) replay(n int) (map[*node]disk, []pending) {
 		case opDrop:
 			open = slices.DeleteFunc(open, func(p pending) bool { return p.isWrite() && p.call.node == call.node })
 			size[call.node] = len(durable[call.node].data)
+		case opDropDir:
+			open = slices.DeleteFunc(open, func(p pending) bool { return !p.isWrite() && p.call.home() == call.dir })
 		case opSyncDir:
 			open = settle(durable, open, func(p pending) bool { return !p.isWrite() && p.call.home() == call.dir })
 		}

@@ -16,7 +16,7 @@ type Call struct {
 type Failure struct {
 	Err    error // what the call returns, for example syscall.EIO
 	Short  bool  // a write stores its first half before it fails
-	Drop   bool  // a sync forgets what was not synced, as Linux does; needs a Mem or Crash below
+	Drop   bool  // a sync forgets what was not synced, as Linux does: content at once, names at the next power cut; needs a Mem or Crash below
 	Sticky bool  // every matching call after it fails too
 }
 
@@ -148,10 +148,14 @@ func (f *Fault) Mkdir(name string) error {
 
 // SyncDir implements [FS].
 func (f *Fault) SyncDir(name string) error {
-	if err := f.err("syncdir", name); err != nil {
-		return err
+	hit := f.strike("syncdir", name)
+	if hit == nil {
+		return f.FS.SyncDir(name)
 	}
-	return f.FS.SyncDir(name)
+	if d, ok := f.FS.(interface{ dropUnsynced(dir string) }); ok && hit.Drop {
+		d.dropUnsynced(name)
+	}
+	return &fs.PathError{Op: "syncdir", Path: name, Err: hit.Err}
 }
 
 // List implements [FS].
