@@ -28,7 +28,10 @@ func (p *Pending) tidy(m *meta.Metadata, file meta.DataFile) {
 	hand, swept := sweep(m.Sweep, shards, p.packer.wholeUntil)
 	added, all := p.packer.lineSet()
 	known := p.d.folding(p.base)
-	p.fresh = fresh(file.Size-swept*pageCost, p.packer.lines-swept*meta.PageLines, known.asked.common(added))
+	written := fresh(file.Size-swept*pageCost, p.packer.lines-swept*meta.PageLines, known.asked.common(added))
+	if p.fresh = written; p.whole && !p.d.cleansWhole() {
+		p.fresh = file.Size // nothing was asked for
+	}
 	p.fold = known.after(p.id, added, shards)
 	m.Sweep, file.Hand = hand, hand
 	chain := make([]meta.DataFile, 0, len(m.Files)+1)
@@ -43,7 +46,7 @@ func (p *Pending) tidy(m *meta.Metadata, file meta.DataFile) {
 	if all && file.Size <= int64(pagesOf(shards))*meta.PageSize/crowdShare {
 		p.fold.live[file.Name] = added
 	}
-	m.Owed = owed(m.Owed, p.fresh, swept, sizesOf(m))
+	m.Owed = owed(m.Owed, written, swept, sizesOf(m))
 }
 
 // fresh is the part of a file's bytes, those of whole pages aside, that was not carried. Lines that were asked for and
@@ -65,6 +68,13 @@ func (d *Dir) hand() meta.Hand {
 	return d.current.Sweep
 }
 
+// cleansWhole says that the next checkpoint was asked to be whole to clean the chain.
+func (d *Dir) cleansWhole() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cleans
+}
+
 // owed is what the sweep owes after a checkpoint: for what was written fresh, and an eighth more, because files are
 // larger than their lines; as much again while the chain is near twice the live bytes. A turn pays for everything.
 func owed(before uint64, fresh, swept int64, s Sizes) uint64 {
@@ -81,6 +91,9 @@ func owed(before uint64, fresh, swept int64, s Sizes) uint64 {
 func (d *Dir) wishes(m *meta.Metadata, info *Info) meta.Verdict {
 	v := meta.Verdict{Base: meta.Base{Job: m.Job, Checkpoint: m.ID}}
 	info.Asked = d.wantsWhole(m, info)
+	d.mu.Lock()
+	d.cleans = info.Asked != "" && !d.o.Whole
+	d.mu.Unlock()
 	switch v.Whole = info.Asked != ""; {
 	case v.Whole, info.Live <= d.o.small:
 		return v

@@ -237,3 +237,29 @@ func (r *chainRun) step(t *testing.T) {
 		r.save(t, false)
 	}
 }
+
+// TestFreshOfWhole: what is whole because it cannot be otherwise was all written; what is whole to clean the chain, carried.
+func TestFreshOfWhole(t *testing.T) {
+	for name, o := range map[string]Options{"first": {}, "always whole": {Whole: true}, "embedded": {Embed: 1 << 20}} {
+		r := newChainRun(t, 1, 64, o)
+		if info := r.save(t, false); !info.Whole || info.Written == 0 || info.Fresh != info.Written {
+			t.Errorf("%s: %d bytes fresh of %d, whole: %t", name, info.Fresh, info.Written, info.Whole)
+		}
+		r.update(1)
+		if info := r.save(t, false); info.Fresh == 0 || info.Whole && info.Fresh != info.Written {
+			t.Errorf("%s: %d bytes fresh of %d, whole: %t", name, info.Fresh, info.Written, info.Whole)
+		}
+		must(t, r.d.Close())
+	}
+	r := newChainRun(t, 1, 64, Options{})
+	defer r.d.Close()
+	r.d.o.small = smallState
+	for r.wholes == 0 {
+		r.update(1)
+		r.save(t, false)
+	}
+	r.update(1)
+	if info := r.save(t, false); !info.Whole || info.Fresh*10 > info.Written {
+		t.Errorf("cleaned: %d bytes fresh of %d, whole: %t", info.Fresh, info.Written, info.Whole)
+	}
+}

@@ -92,6 +92,7 @@ type Dir struct {
 	opened  map[*Checkpoint]bool                  // closed with the directory
 	live    *Checkpoint                           // the newest one, kept open while stores evict; its files are shared
 	fold    folding                               // what is known about the chain of the newest one
+	cleans  bool                                  // the newest one has asked for a whole one to clean the chain
 	closed  bool
 }
 

@@ -63,7 +63,7 @@ func (p *Pending) create() (vfs.File, error) {
 // embed puts the pages into the metadata, in the place of steps 1 to 3.
 func (p *Pending) embed(m *meta.Metadata, file meta.DataFile) (err error) {
 	m.Embedded, err = p.packer.file.(*memFile).bytes()
-	file.Checkpoint = p.id
+	file.Checkpoint, p.fresh = p.id, file.Size
 	m.Files = []meta.DataFile{file}
 	return err
 }

@@ -29,6 +29,7 @@ type Pending struct {
 	folder  bool       // chk-<id> was made
 	cleaned bool
 	base    meta.CheckpointID // whose chain it goes on with
+	whole   bool              // it starts a new chain
 	fresh   int64             // bytes of the delta file that were not carried
 	fold    folding           // of its chain
 

@@ -64,6 +64,7 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	p.whole = whole
 	if err := p.writeData(m); err != nil {
 		return Info{}, err
 	}
@@ -74,7 +75,7 @@ func (p *Pending) write(m *meta.Metadata) (Info, error) {
 		return Info{}, err
 	}
 	p.d.remember(p)
-	info := p.info(m, whole)
+	info := p.info(m)
 	verdict := p.d.wishes(m, &info)
 	p.mu.Lock()
 	cuts := p.cuts
@@ -243,11 +244,11 @@ func namesOf(m *meta.Metadata) map[string]bool {
 	return names
 }
 
-func (p *Pending) info(m *meta.Metadata, whole bool) Info {
+func (p *Pending) info(m *meta.Metadata) Info {
 	s := sizesOf(m)
 	return Info{
 		ID: m.ID, Attempt: m.Attempt, Path: p.d.metaPath(m.ID), Took: p.d.o.now().Sub(p.started),
 		Written: p.packer.size, Pages: p.packer.records, Lines: p.packer.lines,
-		Stored: s.Stored, Files: s.Files, Live: s.Live, Whole: whole, Fresh: p.fresh,
+		Stored: s.Stored, Files: s.Files, Live: s.Live, Whole: p.whole, Fresh: p.fresh,
 	}
 }
