@@ -79,6 +79,7 @@ type Dir struct {
 	locks []io.Closer // set by Open, taken back by the last Close
 
 	publish sync.Mutex // the right to publish: held across steps 6 and 7
+	study   study      // of what folds need to know
 
 	mu      sync.Mutex // guards the fields below; never held across I/O
 	job     meta.JobID
@@ -297,6 +298,7 @@ func (d *Dir) Close() error {
 		p.Abort(errClosed)
 		<-p.done // a Publish under way cleans up after itself: the lock must cover that
 	}
+	d.study.end()
 	d.mu.Lock() // again: a Publish that has ended since may have opened one
 	live := d.live
 	d.live = nil

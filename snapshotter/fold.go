@@ -71,13 +71,17 @@ func (f folding) emptied(name string) bool {
 func (d *Dir) plan(m *meta.Metadata, live int64) []meta.Head {
 	f := d.folding(m.ID)
 	f.live, f.asked = maps.Clone(f.live), lineSet{}
-	for _, ref := range foldable(m.Files, live) {
-		if f.live[ref.Name] == nil {
-			set, err := d.learn(m, ref)
-			if err != nil {
-				return nil // that file dies of age, or with the chain: reading it is for restores to insist on
-			}
+	group := foldable(m.Files, live)
+	for _, ref := range group {
+		if set := d.study.learned(ref.Name); f.live[ref.Name] == nil && set != nil {
 			f.live[ref.Name] = set.without(nil, pageSpace(m))
+		}
+	}
+	for _, ref := range group {
+		if f.live[ref.Name] == nil {
+			f.asked = lineSet{}
+			d.study.begin(d, m, ref)
+			break
 		}
 		f.asked.add(f.live[ref.Name])
 	}
@@ -101,14 +105,4 @@ func foldable(files []meta.DataFile, live int64) []meta.DataFile {
 		}
 	}
 	return nil
-}
-
-// learn reads which lines a file has that was written before this Dir was opened.
-func (d *Dir) learn(m *meta.Metadata, ref meta.DataFile) (lineSet, error) {
-	f, err := openDataFile(d.fs, d.places(d.metaPath(m.ID)), ref)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readLines(f)
 }
