@@ -177,6 +177,8 @@ func TestGarbage(t *testing.T) {
 	must(t, writeFile(fsys, d.dataPath(dataName(d.Job(), 9, 9)), []byte("12345")))
 	must(t, writeFile(fsys, d.dataPath(dataName(8, 9, 9)), []byte("another job's")))
 	must(t, fsys.Mkdir("/state/job/chk-8")) // newer than the newest: its id is used
+	must(t, d.Close())
+	d = openMem(t, fsys, Options{Retained: 3}) // who finds it has not begun it
 	list, err := d.Garbage(ctx)
 	must(t, err)
 	var found []string
