@@ -20,8 +20,8 @@ type LoadOptions struct {
 }
 
 // Load opens a checkpoint read-only and without a lock. The path is a _metadata file, a folder that holds one (chk-N, a
-// savepoint), or a job's directory, whose newest checkpoint is meant. Data files are looked for beside _metadata, in its
-// parent, then in DataDir.
+// savepoint), or a job's directory, whose newest checkpoint is meant. A link to a folder stands for it. Data files are
+// looked for beside _metadata, in its parent, then in DataDir.
 //
 // It fails with meta.ErrNotFound if there is no checkpoint or one of its files is missing, naming the files and the
 // places; meta.ErrDamaged; meta.ErrVersion. It never falls back to an older checkpoint. The caller must Close the result.
@@ -64,15 +64,35 @@ func findMeta(fsys vfs.FS, path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return path, f.Close()
+		folder, err := properPath(fsys, filepath.Dir(path))
+		return filepath.Join(folder, filepath.Base(path)), errors.Join(err, f.Close())
 	}
 	if err != nil {
 		return "", err
 	}
 	if slices.Contains(names, meta.FileName) {
-		return filepath.Join(path, meta.FileName), nil
+		folder, err := properPath(fsys, path)
+		return filepath.Join(folder, meta.FileName), err
 	}
 	return findNewest(fsys, path)
+}
+
+// properPath is a path of a folder whose last element is the folder's name, and the rest leads to where it lies: of ".",
+// "..", and links neither is true. What decides by that name, and looks there, would look in the wrong place. What the
+// user wrote stays if it is such a path.
+func properPath(fsys vfs.FS, folder string) (string, error) {
+	real, err := vfs.Resolve(fsys, folder)
+	if err != nil {
+		return "", err
+	}
+	parent, err := vfs.Resolve(fsys, filepath.Dir(folder))
+	if err != nil {
+		return "", err
+	}
+	if parent == filepath.Dir(real) && filepath.Base(folder) == filepath.Base(real) {
+		return folder, nil
+	}
+	return real, nil
 }
 
 // notDir tells whether List has failed because the name is no directory's; any other error is storage's.

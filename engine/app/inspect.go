@@ -57,9 +57,17 @@ func (f *restFlags) open(path string) (*snapshotter.Checkpoint, error) {
 
 // jobFolder is the name of the job's directory that a checkpoint lies in: data directories are divided likewise.
 func jobFolder(path string) string {
-	path = filepath.Clean(path)
+	if dir, err := snapshotter.ParseDir(path); err == nil {
+		path = dir
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs // of ".", too
+	}
 	if filepath.Base(path) == meta.FileName {
 		path = filepath.Dir(path)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil && isChk(filepath.Base(real)) {
+		path = real
 	}
 	if strings.HasPrefix(filepath.Base(path), "chk-") {
 		path = filepath.Dir(path)

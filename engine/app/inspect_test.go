@@ -196,8 +196,19 @@ func TestInspectOperator(t *testing.T) {
 }
 
 func TestJobFolder(t *testing.T) {
+	here := filepath.Join(t.TempDir(), "here", "chk-3")
+	for _, dir := range []string{here, filepath.Join(here, "flights", "chk-4")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(here)
+	if err := os.Symlink(filepath.Join("flights", "chk-4"), "link"); err != nil {
+		t.Fatal(err)
+	}
 	for in, want := range map[string]string{
-		"data/flights/chk-4/_metadata": "flights", "data/flights/chk-4": "flights", "data/flights/": "flights", "/": "job", ".": "job",
+		"data/flights/chk-4/_metadata": "flights", "data/flights/chk-4": "flights", "data/flights/": "flights", "/": "job",
+		".": "here", "_metadata": "here", "../chk-4": "here", "link": "flights", "link/_metadata": "flights", "file:///data/fl%2Dx/chk-4": "fl-x",
 	} {
 		if got := jobFolder(in); got != want {
 			t.Errorf("jobFolder(%q) = %q, want %q", in, got, want)

@@ -90,6 +90,14 @@ func (osFS) IsLink(name string) bool {
 	return err == nil && info.Mode()&os.ModeSymlink != 0
 }
 
+func (osFS) Resolve(name string) (string, error) {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(name)
+}
+
 func (osFS) Lock(dir string) (io.Closer, error) { return lockDir(dir) }
 
 // writeOwner replaces the pid file. It is best effort: the lock is held already and does not depend on it.

@@ -12,6 +12,7 @@ package vfs
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -84,4 +85,15 @@ func MkdirAll(fsys FS, name string) error { return mkdirAll(fsys, name) }
 func IsLink(fsys FS, name string) bool {
 	l, ok := fsys.(interface{ IsLink(name string) bool })
 	return ok && l.IsLink(name)
+}
+
+// Resolve returns the absolute path, free of links, of a name that exists. Only the operating system has links and a
+// working directory: any other file system's names are only cleaned.
+func Resolve(fsys FS, name string) (string, error) {
+	if r, ok := fsys.(interface {
+		Resolve(name string) (string, error)
+	}); ok {
+		return r.Resolve(name)
+	}
+	return filepath.Clean(name), nil
 }
