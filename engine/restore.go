@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
@@ -151,14 +150,19 @@ func openDir(job string, c Checkpoints) (*snapshotter.Dir, error) {
 		return nil, err
 	}
 	c.policy(&so)
-	if c.DataDir != "" {
-		data, err := snapshotter.ParseDir(c.DataDir)
-		if err != nil {
-			return nil, err
-		}
-		so.DataDir = filepath.Join(data, job)
+	if so.DataDir, err = c.dataDir(job); err != nil {
+		return nil, err
 	}
 	return snapshotter.Open(filepath.Join(dir, job), so)
+}
+
+// dataDir is the job's part of the directory of data files, empty if they lie beside the metadata.
+func (c Checkpoints) dataDir(job string) (string, error) {
+	if c.DataDir == "" {
+		return "", nil
+	}
+	dir, err := snapshotter.ParseDir(c.DataDir)
+	return filepath.Join(dir, job), err
 }
 
 // beginning is what a job starts from. Nothing on disk has changed yet.
@@ -209,9 +213,9 @@ func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 		}
 		return b, err
 	}
-	dataDir := ""
-	if o.Checkpoints.DataDir != "" {
-		dataDir = filepath.Join(strings.TrimPrefix(o.Checkpoints.DataDir, "file://"), j.name)
+	dataDir, err := o.Checkpoints.dataDir(j.name)
+	if err != nil {
+		return b, err
 	}
 	lo := snapshotter.LoadOptions{FS: o.Checkpoints.fs, DataDir: dataDir}
 	cp, err := snapshotter.Load(r.Path, lo)

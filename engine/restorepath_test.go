@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,5 +25,26 @@ func TestNotNewestByLink(t *testing.T) {
 			t.Errorf("Start from %s = %v, want %v", link, err, meta.ErrNotNewest)
 		}
 		contains(t, err, filepath.Base(chk), filepath.Base(filepath.Dir(last(paths))))
+	}
+}
+
+// TestRestoreByPathWithDataURI finds the data files where it has written them.
+func TestRestoreByPathWithDataURI(t *testing.T) {
+	home := t.TempDir()
+	data := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(home, "da ta"))}
+	o := variant{}.options(filepath.Join(home, "meta"), engine.Restore{})
+	o.Checkpoints.DataDir = data.String()
+	in := newFeed[event](2)
+	in.add(0, events(20)...)
+	r := start(t, sumJob(in, newLog()), o)
+	cp, err := r.Stop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Restore.Path = cp.Path
+	start(t, sumJob(newFeed[event](2), newLog()), o)
+	names, err := os.ReadDir(home)
+	if err != nil || len(names) != 2 {
+		t.Errorf("%v, %v: want the two directories", names, err)
 	}
 }
