@@ -25,13 +25,13 @@ type Discarded struct {
 	Next      meta.CheckpointID // the newest of its job now, if it was the newest; 0: it was not, or none is left
 }
 
-// Discard deletes one checkpoint or savepoint. The path is a _metadata file or the folder that holds it.
+// Discard deletes one checkpoint or savepoint. The path is a _metadata file or the folder that holds it, or a link to that.
 //
 // A checkpoint in a job's directory is deleted under the lock of that directory: meta.ErrLocked names the process that has
 // it. Its data files go too, except those that another checkpoint there names; to be sure of that every other _metadata
 // must be readable, else nothing is deleted. The one discarded may be damaged: its data files are then garbage, for
 // SweepOrphans. Any other folder is taken for a savepoint: the data files that its _metadata names go, if they are in the
-// folder itself, then the folder, unless it holds something else.
+// folder itself, then the folder, unless it holds something else. One in a job's directory is deleted under its lock too.
 func Discard(ctx context.Context, path string, o Options) (Discarded, error) {
 	if o.FS == nil {
 		o.FS = vfs.OS()
@@ -44,16 +44,28 @@ func Discard(ctx context.Context, path string, o Options) (Discarded, error) {
 	if err != nil {
 		return Discarded{}, fmt.Errorf("discard %s: %w", path, notFound(err))
 	}
-	id, ok := parseChkName(filepath.Base(folder))
-	if ok {
-		if ok, err = isJobDir(o.FS, filepath.Dir(folder)); err != nil {
-			return Discarded{}, err
-		}
+	home := filepath.Dir(folder)
+	inJob, err := isJobDir(o.FS, home)
+	if err != nil {
+		return Discarded{}, err
 	}
-	if !ok {
+	if !inJob {
 		return discardSavepoint(ctx, o.FS, folder)
 	}
-	d, err := OpenExisting(filepath.Dir(folder), o)
+	if id, ok := parseChkName(filepath.Base(folder)); ok {
+		return discardOwned(ctx, home, id, o)
+	}
+	lock, err := o.FS.Lock(home) // who owns the directory owns what lies in it
+	if err != nil {
+		return Discarded{}, err
+	}
+	gone, err := discardSavepoint(ctx, o.FS, folder)
+	return gone, errors.Join(err, lock.Close())
+}
+
+// discardOwned deletes a checkpoint of a job's directory.
+func discardOwned(ctx context.Context, home string, id meta.CheckpointID, o Options) (Discarded, error) {
+	d, err := OpenExisting(home, o)
 	if err != nil {
 		return Discarded{}, err
 	}
@@ -61,12 +73,12 @@ func Discard(ctx context.Context, path string, o Options) (Discarded, error) {
 	return gone, errors.Join(err, d.Close())
 }
 
-// folderOf is the folder of the checkpoint that the user named.
+// folderOf is the folder of the checkpoint that the user named, by a path that says where it lies.
 func folderOf(fsys vfs.FS, path string) (string, error) {
 	names, err := fsys.List(path)
 	switch {
 	case err == nil && slices.Contains(names, meta.FileName):
-		return path, nil
+		return properPath(fsys, path)
 	case err == nil:
 		return "", fmt.Errorf("it holds no %s; name one checkpoint: %w", meta.FileName, meta.ErrNotFound)
 	case !notDir(err):
@@ -78,7 +90,8 @@ func folderOf(fsys vfs.FS, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Dir(path), f.Close()
+	folder, err := properPath(fsys, filepath.Dir(path))
+	return folder, errors.Join(err, f.Close())
 }
 
 // discard removes one checkpoint and the data files that only it names.

@@ -75,3 +75,46 @@ func TestPathStays(t *testing.T) {
 	_, err := Load("nowhere/_metadata", LoadOptions{FS: vfs.OS()})
 	wantErr(t, "Load of nothing", err, meta.ErrNotFound)
 }
+
+// A job's checkpoint is discarded as one, under the lock, whatever leads to it.
+func TestDiscardByAnyPath(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.dir+" "+way.path, func(t *testing.T) {
+			job := linked(t)
+			t.Chdir(filepath.Join(filepath.Dir(job), way.dir))
+			d, err := Open(job, Options{Retained: 3})
+			must(t, err)
+			_, err = Discard(ctx, way.path, Options{})
+			wantErr(t, "Discard under an owner", err, meta.ErrLocked)
+			_, err = d.readMeta(1)
+			must(t, err)
+			must(t, d.Close())
+			gone, err := Discard(ctx, way.path, Options{})
+			must(t, err)
+			if gone.Savepoint || gone.ID != 1 {
+				t.Errorf("discarded %+v, want checkpoint 1 of the job", gone)
+			}
+		})
+	}
+}
+
+// A savepoint in a job's directory stays while that has an owner.
+func TestDiscardSavepointInJob(t *testing.T) {
+	job := linked(t)
+	c, err := Load(job, LoadOptions{})
+	must(t, err)
+	defer c.Close()
+	place := filepath.Join(job, "mine")
+	_, err = c.Export(ctx, place, ExportOptions{})
+	must(t, err)
+	d, err := Open(job, Options{Retained: 3})
+	must(t, err)
+	_, err = Discard(ctx, place, Options{})
+	wantErr(t, "Discard under an owner", err, meta.ErrLocked)
+	must(t, d.Close())
+	gone, err := Discard(ctx, place, Options{})
+	must(t, err)
+	if !gone.Savepoint || len(gone.Left) > 0 {
+		t.Errorf("discarded %+v", gone)
+	}
+}
