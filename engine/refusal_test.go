@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -244,6 +245,44 @@ func TestDamage(t *testing.T) {
 		overwrite(t, name, b)
 	}
 	start(t, variant{}.job(), variant{}.options(home, engine.Restore{Path: engine.Latest}))
+}
+
+// TestDamagedOlder resumes from an intact checkpoint beside a damaged one: nothing is deleted that it may name.
+func TestDamagedOlder(t *testing.T) {
+	home := t.TempDir()
+	paths := stopped(t, home)
+	overwrite(t, paths[0], []byte("broken"))
+	var orphan string
+	for name := range tree(t, home) {
+		if base, ok := strings.CutSuffix(name, ".delta"); ok {
+			orphan = filepath.Join(home, base[:len(base)-16]+"00000000000000ff.delta")
+		}
+	}
+	if err := os.WriteFile(orphan, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	o := variant{}.options(home, engine.Resume())
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	r := start(t, variant{}.job(), o)
+	if _, err := os.Stat(orphan); err != nil {
+		t.Errorf("%v: it may be what the damaged checkpoint names", err)
+	}
+	for range 3 { // the damaged one is retired
+		if _, err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "what crashes have left") || !strings.Contains(log.String(), paths[0]) {
+		t.Errorf("the log does not name %s:\n%s", paths[0], &log)
+	}
+	start(t, variant{}.job(), variant{}.options(home, engine.Resume()))
+	if _, err := os.Stat(orphan); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v: no checkpoint is damaged any more", err)
+	}
 }
 
 func overwrite(t *testing.T, name string, b []byte) {

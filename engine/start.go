@@ -127,10 +127,21 @@ func (r *Running) begin(ctx context.Context) (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.dir.SweepOrphans(ctx); err != nil {
+	if err := r.sweep(ctx); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
+}
+
+// sweep deletes what crashes have left. What cannot be deleted now, because an older checkpoint cannot be read, is deleted
+// when that has been retired.
+func (r *Running) sweep(ctx context.Context) error {
+	err := r.dir.SweepOrphans(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.o.Logger.Warn("what crashes have left stays for now", "job", r.job.name, "error", err)
+		return nil
+	}
+	return err
 }
 
 // trial builds the job on a checkpoint without reading its pages, and throws it away: states that differ show before
