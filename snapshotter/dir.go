@@ -24,6 +24,8 @@ type Options struct {
 	Embed    int64  // keep the pages in _metadata, at most so many bytes, each time whole; 0: in data files
 	Name     string // the job's name: recorded in a new directory, checked against an old one when both are set
 
+	atRest bool // OpenExisting: the directories are only looked into, or tidied; the next Open says whose they are
+
 	now    func() time.Time  // tests replace these
 	newJob func() meta.JobID //
 	small  int64             // bytes of state that are cleaned by whole checkpoints; default smallState, negative: none

@@ -45,6 +45,7 @@ func OpenExisting(path string, o Options) (*Dir, error) {
 			return nil, fmt.Errorf("directory of data files: %w", notFound(err))
 		}
 	}
+	o.atRest = true
 	return Open(path, o)
 }
 

@@ -125,6 +125,9 @@ func (d *Dir) alsoAt(there, here string) (bool, error) {
 }
 
 func (d *Dir) writeHome(h home) error {
+	if d.o.atRest {
+		return nil
+	}
 	file := d.dataPath(homeFile(d.Job()))
 	temp := file + ".tmp"
 	if err := remove(d.fs, temp); err != nil { // left by a crash

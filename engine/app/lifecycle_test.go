@@ -153,6 +153,13 @@ func TestGC(t *testing.T) {
 	if again, _ := filepath.Glob("data/keyed/*.delta"); len(again) != len(files) {
 		t.Error("the dry run has deleted something")
 	}
+	if err := os.MkdirAll("other/keyed", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(exitDone, "", "gc", "--dry-run", "-D", "state.backend.data-dir=other", "pagetide-data/keyed")
+	if wrote, _ := filepath.Glob("other/keyed/*"); len(wrote) != 0 {
+		t.Errorf("the dry run has written %v", wrote)
+	}
 	w.expect(exitDone, "", "gc", "--json", "-D", "state.backend.data-dir=data", "pagetide-data")
 	var c collection
 	if err := json.Unmarshal([]byte(w.stdout.String()), &c); err != nil || len(c.Garbage) != len(files) || c.Bytes == 0 || c.DryRun {
