@@ -252,20 +252,26 @@ func (a *attempt) openStore(n *node, index int) (s *mmapstate.Store, part share)
 	switch o := a.storeOptions(n, index); {
 	case a.restored.operator(n.uid) == nil:
 		s = mmapstate.New(o)
+	case a.trial:
+		o.KeyGroups, o.From, o.To = 0, 0, 0 // whatever they will be
+		s = must(mmapstate.Open(o, typesOnly{a.from}))
 	case !a.rehashes():
 		s = must(mmapstate.Open(o, a.from))
 		if a.loading != nil {
 			part = a.loading.join()
 		}
-	case a.trial:
-		o.KeyGroups, o.From, o.To = 0, 0, 0 // types can be looked at as they are
-		s = must(mmapstate.Open(o, a.from))
 	default:
 		return a.rehash(n)[index], part
 	}
 	a.stores = append(a.stores, s)
 	return s, part
 }
+
+// typesOnly is a checkpoint without pages: a store that is only looked at needs no memory for their guard.
+type typesOnly struct{ meta.Loader }
+
+// Shards gives none.
+func (typesOnly) Shards(meta.OperatorNo) []meta.Shard { return nil }
 
 func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
 	first, end := groupsOf(index, a.keyGroups, a.parallelism)

@@ -223,8 +223,11 @@ func choose(dir *snapshotter.Dir, j *Job, o *Options) (b beginning, err error) {
 		return b, err
 	}
 	b.from = cp
-	if err := newest(cp, lo, r.Rewind); err != nil {
+	switch err := newest(cp, lo); {
+	case err != nil && !r.Rewind:
 		return b, err
+	case errors.Is(err, meta.ErrNotNewest):
+		o.Logger.Warn("going back: what sinks have committed after this checkpoint comes again, at least once", "job", j.name, "checkpoint", cp.Path)
 	}
 	if o.Checkpoints.Dir != "" && inside(dir, cp) {
 		b.settle = func(ctx context.Context) (*snapshotter.Checkpoint, error) {
@@ -291,8 +294,8 @@ func inTheWayOf(cp *snapshotter.Checkpoint, dir *snapshotter.Dir, j *Job, r Rest
 }
 
 // newest refuses a checkpoint that has a newer one beside it: what was committed after it would be repeated.
-func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions, rewind bool) error {
-	if rewind || !cp.InJobDir() {
+func newest(cp *snapshotter.Checkpoint, lo snapshotter.LoadOptions) error {
+	if !cp.InJobDir() {
 		return nil
 	}
 	home := filepath.Dir(filepath.Dir(cp.Path))

@@ -375,6 +375,9 @@ func TestNotNewest(t *testing.T) {
 	if code := w.during(func() { w.signals <- syscall.SIGTERM }, "-s", older, "--rewind", "endless"); code != exitDone {
 		t.Errorf("--rewind: exit %d:\n%s", code, w.stderr)
 	}
+	if !strings.Contains(w.stderr.String(), "comes again, at least once") {
+		t.Errorf("--rewind is not announced:\n%s", w.stderr)
+	}
 }
 
 func TestRefused(t *testing.T) {

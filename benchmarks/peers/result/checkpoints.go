@@ -46,8 +46,10 @@ type Restore struct {
 	StateBytes  int64
 	FirstRecord float64 // ms from the start to the first record
 	FirstRounds []float64
-	ColdKeyP50  float64 // us, of a key whose page is not in memory
+	ColdKeyP50  float64 // us, of a key whose page is not in memory, but the file is
 	ColdKeyP99  float64
+	ColdFileP50 float64 // us, of a key whose file is not either
+	ColdFileP99 float64
 	Full        float64 // s until all of it is in memory and verified
 	Disk        float64 // s to read the same files from end to end
 	Cold        bool    // the system's cache of files was emptied before
