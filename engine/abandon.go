@@ -20,6 +20,7 @@ func (c *coordinator) abandon() {
 	for c.stuck == nil && (c.round != nil || c.committing > 0) {
 		select {
 		case p := <-c.published:
+			p.close()
 			if c.round = nil; p.err == nil {
 				c.completed(p.round, p.info) // it made it: the next attempt starts from there
 			}

@@ -97,7 +97,14 @@ type publication struct {
 	round *round
 	txns  []openTxn // named in the checkpoint
 	info  snapshotter.Info
+	opens []opened // one for each request that is to be settled
 	err   error
+}
+
+// opened is the outcome of opening a checkpoint.
+type opened struct {
+	checkpoint *snapshotter.Checkpoint
+	err        error
 }
 
 func newCoordinator(a *attempt) *coordinator {
@@ -286,10 +293,13 @@ func (c *coordinator) acknowledged(ctx context.Context, k *ack) {
 func (c *coordinator) publish(ctx context.Context, r *round) {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	m := c.metadata(r)
-	txns := append([]openTxn(nil), c.open...)
+	txns, opens := append([]openTxn(nil), c.open...), countSettled(r.serves)
 	go func() {
-		info, err := r.pending.Publish(ctx, m)
-		c.published <- publication{r, txns, info, err}
+		p := publication{round: r, txns: txns}
+		if p.info, p.err = r.pending.Publish(ctx, m); p.err == nil {
+			p.opens = c.openFor(ctx, opens, r.id)
+		}
+		c.published <- p
 	}()
 }
 
@@ -333,7 +343,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	}
 	c.failures = 0
 	done := c.completed(r, p.info)
-	c.serve(r.serves, done, p.txns)
+	c.serve(r.serves, done, p)
 	c.subsume(done.ID)
 	switch r.why {
 	case first:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/pagetide/pagetide/meta"
@@ -16,25 +17,59 @@ type settling struct {
 	txns       map[string]bool // by id
 }
 
+// countSettled counts the requests that are to be settled.
+func countSettled(to []request) (n int) {
+	for _, q := range to {
+		if q.settled {
+			n++
+		}
+	}
+	return n
+}
+
+// openFor opens a durable checkpoint n times, or says why not. It is for the goroutine that has published it: storage may
+// hang.
+func (c *coordinator) openFor(ctx context.Context, n int, id meta.CheckpointID) (opens []opened) {
+	for range n {
+		var o opened
+		if o.err = context.Cause(ctx); o.err == nil {
+			o.checkpoint, o.err = c.a.dir.Read(id)
+		}
+		opens = append(opens, o)
+	}
+	return opens
+}
+
 // serve answers those who have asked for a checkpoint, or notes what they wait for.
-func (c *coordinator) serve(to []request, done Checkpoint, txns []openTxn) {
+func (c *coordinator) serve(to []request, done Checkpoint, p publication) {
 	for _, q := range to {
 		if !q.settled {
 			q.reply <- reply{checkpoint: done}
 			continue
 		}
-		open, err := c.a.dir.Read(done.ID)
-		if err != nil {
-			q.reply <- reply{err: err}
+		open := p.opens[0]
+		p.opens = p.opens[1:]
+		if open.err != nil {
+			q.reply <- reply{err: open.err}
 			continue
 		}
-		s := settling{request: q, checkpoint: done, open: open, txns: map[string]bool{}}
-		for _, t := range txns {
+		s := settling{request: q, checkpoint: done, open: open.checkpoint, txns: map[string]bool{}}
+		for _, t := range p.txns {
 			s.txns[t.id()] = true
 		}
 		c.settling = append(c.settling, s)
 	}
+	p.close() // those whose requests were answered when the checkpoint was late
 	c.answerSettled()
+}
+
+// close closes what nobody has taken.
+func (p publication) close() {
+	for _, o := range p.opens {
+		if o.err == nil {
+			o.checkpoint.Close() // read only
+		}
+	}
 }
 
 // answerSettled answers those whose transactions are all visible now.

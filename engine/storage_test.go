@@ -18,7 +18,7 @@ import (
 type hungFS struct {
 	vfs.FS
 	mu    sync.Mutex // guards the fields below
-	op    string     // "sync", "write", "rename", "syncdir"; empty: none
+	op    string     // "sync", "write", "rename", "syncdir", "open"; empty: none
 	in    string     // part of the names that hang
 	gate  chan struct{}
 	hangs chan struct{} // has an item for each call that hangs
@@ -55,6 +55,8 @@ func (f *hungFS) Create(name string) (vfs.File, error) {
 	file, err := f.FS.Create(name)
 	return hungFile{file, f, name}, err
 }
+
+func (f *hungFS) Open(name string) (vfs.File, error) { f.pass("open", name); return f.FS.Open(name) }
 
 func (f *hungFS) Rename(from, to string) error { f.pass("rename", to); return f.FS.Rename(from, to) }
 func (f *hungFS) SyncDir(name string) error    { f.pass("syncdir", name); return f.FS.SyncDir(name) }
@@ -185,6 +187,30 @@ func TestHungStorageWhileEnding(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHungSavepoint cancels a job while the checkpoint of a savepoint, which is durable, cannot be opened.
+func TestHungSavepoint(t *testing.T) {
+	fs := newHungFS()
+	in := newFeed[event](1)
+	job, _, seen := watched(in)
+	o := engine.Options{Checkpoints: engine.Checkpoints{Dir: "state"}.On(fs), ShutdownTimeout: 30 * time.Millisecond}
+	r, err := job.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.add(0, events(100)...)
+	take(t, 100, seen)
+	fs.hang("open", "chk-2")
+	go r.Savepoint(t.Context(), "savepoint")
+	until(t, "a hanging call", fs.hangs)
+	go r.Cancel()
+	until(t, "the end", r.Done())
+	if err := r.Wait(); !errors.Is(err, engine.ErrStuck) {
+		t.Errorf("Wait = %v, want %v", err, engine.ErrStuck)
+	}
+	fs.release()
+	noneLeft(t)
 }
 
 // TestHungStart gives up a start whose first checkpoint does not become durable.
