@@ -119,11 +119,11 @@ func (d *Dir) discard(ctx context.Context, id meta.CheckpointID) (Discarded, err
 			keep[name] = true
 		}
 	}
-	newest := len(others) > 0 && id > slices.Max(others)
+	newest := len(others) == 0 || id > slices.Max(others)
 	if err := d.removeOne(id, newest); err != nil {
 		return gone, err
 	}
-	if newest {
+	if newest && len(others) > 0 {
 		gone.Next = slices.Max(others)
 	}
 	return gone, d.discardFiles(m, keep, &gone)

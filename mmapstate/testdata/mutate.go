@@ -49,6 +49,7 @@ var weakened = map[string][2]string{
 // tests are those that watch a rule, where it is not the guard's model.
 var tests = map[string]string{
 	"one-claim":                "TestPreload",
+	"rehash-copies-the-slot":   "TestRehash",
 	"owner-claims":             "TestPreload",
 	"claimed-is-waited-for":    "TestOwnerWaits",
 	"preload-checks":           "TestPreload",
