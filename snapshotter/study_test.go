@@ -47,12 +47,7 @@ func TestStudyHoldsUpNoCommit(t *testing.T) {
 	close(fsys.held)
 	saves := 0
 	for ; len(r.d.fold.asked) == 0 && saves < 3*foldFiles; saves++ {
-		r.d.study.mu.Lock()
-		done := r.d.study.done
-		r.d.study.mu.Unlock()
-		if done != nil {
-			<-done
-		}
+		r.studied()
 		r.update(100)
 		r.save(t, false)
 	}
