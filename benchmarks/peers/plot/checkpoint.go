@@ -19,9 +19,9 @@ func checkpointPictures(from, to string) error {
 	}
 	p, err := overSize("What a checkpoint does to the batches beside it", "microseconds for 256 updates", run.Pauses,
 		func(p result.Pause) int64 { return p.StateBytes }, []curve[result.Pause]{
-			{"beside a checkpoint, p99.99", func(p result.Pause) float64 { return p.With.P9999 }},
+			{"beside one, p99.99", func(p result.Pause) float64 { return p.With.P9999 }},
 			{"without, p99.99", func(p result.Pause) float64 { return p.Without.P9999 }},
-			{"beside a checkpoint, p99", func(p result.Pause) float64 { return p.With.P99 }},
+			{"beside one, p99", func(p result.Pause) float64 { return p.With.P99 }},
 			{"without, p99", func(p result.Pause) float64 { return p.Without.P99 }},
 		})
 	if err != nil {
@@ -32,8 +32,8 @@ func checkpointPictures(from, to string) error {
 	}
 	p, err = overSize("How soon a restored job works", "milliseconds", run.Restores,
 		func(r result.Restore) int64 { return r.StateBytes }, []curve[result.Restore]{
-			{"all of the state in memory", func(r result.Restore) float64 { return r.Full * 1000 }},
-			{"reading the same files", func(r result.Restore) float64 { return r.Disk * 1000 }},
+			{"all in memory", func(r result.Restore) float64 { return r.Full * 1000 }},
+			{"reading the files", func(r result.Restore) float64 { return r.Disk * 1000 }},
 			{"first record", func(r result.Restore) float64 { return r.FirstRecord }},
 			{"cold key, p99", func(r result.Restore) float64 { return r.ColdKeyP99 / 1000 }},
 		})
@@ -54,7 +54,7 @@ func chain(links []result.Link) (*plot.Plot, error) {
 	if len(links) == 0 {
 		return nil, nil
 	}
-	p := blank("A chain over a long run, 100 k random updates between two checkpoints", "checkpoint", "")
+	p := blank("A chain over a long run: 100 k random updates over 1 GiB between two checkpoints", "checkpoint", "")
 	p.X.Scale, p.Y.Scale = plot.LinearScale{}, plot.LinearScale{}
 	var written, fresh int64
 	files, space, ratio := make(plotter.XYs, len(links)), make(plotter.XYs, len(links)), make(plotter.XYs, len(links))
@@ -68,7 +68,7 @@ func chain(links []result.Link) (*plot.Plot, error) {
 	for i, c := range []struct {
 		label  string
 		points plotter.XYs
-	}{{"files", files}, {"bytes on disk over live bytes", space}, {"bytes written over fresh bytes, so far", ratio}} {
+	}{{"files", files}, {"on disk / live", space}, {"written / fresh", ratio}} {
 		l, err := plotter.NewLine(c.points)
 		if err != nil {
 			return nil, err
