@@ -42,8 +42,10 @@ var orders = []order{
 		"if err := p.writeData(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeMeta(m); err != nil {",
 		"if err := p.writeMeta(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeData(m); err != nil {"},
 	{"snapshotter", "order-rename-sync", "snapshotter/publish.go",
-		"if err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {",
-		"if err := errors.Join(d.fs.SyncDir(folder), d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID))); true {\n\t\tif err == nil {\n\t\t\treturn nil\n\t\t}"},
+		"if err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n" +
+			"\t// step 7: THE COMMIT POINT. When this returns, the checkpoint exists for ever; before, it may not.\n\tif err := d.fs.SyncDir(folder); err != nil {",
+		"if err := d.fs.SyncDir(folder); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n" +
+			"\tif err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {"},
 	{"snapshotter", "order-publish-retire", "snapshotter/publish.go",
 		"\tif err := claim(); err != nil {\n\t\treturn err\n\t}\n\tnames := namesOf(m)",
 		"\tif err := claim(); err != nil {\n\t\treturn err\n\t}\n\tif d.current != nil {\n\t\td.removeMeta(d.current.ID)\n\t}\n\tnames := namesOf(m)"},
