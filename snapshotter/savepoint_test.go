@@ -30,6 +30,10 @@ func (w *world) export() error {
 	}
 	defer c.Close()
 	if c.Meta.ID != w.s.base.Checkpoint { // its outcome was unknown; whoever finds it builds on it
+		if w.images[c.Meta.ID] == nil { // published again under another number
+			w.images[c.Meta.ID] = w.images[w.begun]
+			w.begun = c.Meta.ID
+		}
 		if err := w.restored(openFakeStore(1, c)); err != nil {
 			return err
 		}
