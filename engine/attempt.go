@@ -101,7 +101,7 @@ func (a *attempt) make(parts func() error) (err error) {
 func (a *attempt) prepare() error {
 	a.coord = newCoordinator(a)
 	if a.from != nil {
-		a.loading = newLoading(a.from)
+		a.loading = newLoading(a.from, a.o.Clock.Now())
 	}
 	a.assemble()
 	if err := a.extraStates(); err != nil {

@@ -45,7 +45,8 @@ func broke(err error) bool {
 	return ok && op.Stack != nil
 }
 
-// within runs f and waits for it, at most for the timeout; then f is left behind and the error says so.
+// within runs f and waits for it, at most for the timeout in the machine's time, which passes also where a job's [Clock] stands
+// still; then f is left behind and the error says so.
 func within(timeout time.Duration, what string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()

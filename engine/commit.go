@@ -68,10 +68,10 @@ func (c *coordinator) commitNext(ctx context.Context, m *committer) {
 // step 8 of a checkpoint: the transactions of one sink become visible, in order.
 func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openTxn, delay time.Duration) commitment {
 	m := commitment{of: of}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
+	ring, stop := c.a.o.Clock.Alarm(c.a.o.Clock.Now().Add(delay))
+	defer stop()
 	select {
-	case <-timer.C:
+	case <-ring:
 	case <-ctx.Done():
 		m.err = context.Cause(ctx)
 		return m

@@ -128,7 +128,7 @@ func newCoordinator(a *attempt) *coordinator {
 func (c *coordinator) run(ctx context.Context) error {
 	defer c.abandon()
 	c.reading = len(c.a.commands)
-	now := time.Now()
+	now := c.a.o.Clock.Now()
 	c.schedule.lastStart, c.schedule.lastEnd = now, now
 	if c.a.from == nil {
 		if err := c.begin(first, now); err != nil {
@@ -145,7 +145,7 @@ func (c *coordinator) run(ctx context.Context) error {
 		if err != nil || c.over() {
 			return errors.Join(err, c.result)
 		}
-		if err := c.next(time.Now()); err != nil {
+		if err := c.next(c.a.o.Clock.Now()); err != nil {
 			return err
 		}
 	}
@@ -196,8 +196,7 @@ func (c *coordinator) timer() (<-chan time.Time, func()) {
 	if !ok {
 		return nil, func() {}
 	}
-	t := time.NewTimer(time.Until(at))
-	return t.C, func() { t.Stop() }
+	return c.a.o.Clock.Alarm(at)
 }
 
 // next starts the checkpoint that is wanted now, if one is.
@@ -334,7 +333,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	r := p.round
 	r.cancel(nil)
 	c.round = nil
-	c.schedule.lastEnd = time.Now()
+	c.schedule.lastEnd = c.a.o.Clock.Now()
 	switch {
 	case p.err != nil && r.expired:
 		return nil // it was counted then
@@ -365,7 +364,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 
 func (c *coordinator) completed(r *round, info snapshotter.Info) Checkpoint {
 	done := Checkpoint{
-		ID: r.id, Path: info.Path, Triggered: r.started, Duration: time.Since(r.started),
+		ID: r.id, Path: info.Path, Triggered: r.started, Duration: c.a.o.Clock.Now().Sub(r.started),
 		Bytes: info.Written, FullBytes: info.Stored, Files: info.Files,
 	}
 	if c.a.o.Checkpoints.Dir == "" {

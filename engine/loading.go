@@ -24,8 +24,8 @@ type loading struct {
 	done     atomic.Bool   // verified is closed
 }
 
-func newLoading(from *snapshotter.Checkpoint) *loading {
-	return &loading{from: from, began: time.Now(), verified: make(chan struct{})}
+func newLoading(from *snapshotter.Checkpoint, now time.Time) *loading {
+	return &loading{from: from, began: now, verified: make(chan struct{})}
 }
 
 // share is one store's part of a loading. It belongs to the store's task.

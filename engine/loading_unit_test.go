@@ -122,5 +122,5 @@ func restoredFrom(t *testing.T, damaged bool) *loading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newLoading(from)
+	return newLoading(from, time.Now())
 }

@@ -95,8 +95,8 @@ func (op *keyedOp) relieve() error {
 // settle waits for the outcome of the checkpoint that the subtask is part of. All others can become part of it meanwhile:
 // the barrier has been sent on.
 func (st *subtask) settle(stats *nodeStats) error {
-	start := time.Now()
-	defer func() { stats.memoryWaited.Add(int64(time.Since(start))) }()
+	start := st.a.o.Clock.Now()
+	defer func() { stats.memoryWaited.Add(int64(st.a.o.Clock.Now().Sub(start))) }()
 	for {
 		again, stop := st.idle()
 		if again == nil {

@@ -28,9 +28,11 @@ type Options struct {
 	Args []string
 
 	// ShutdownTimeout bounds how long an ending attempt waits for its tasks, sinks and storage, and then for its clean-up;
-	// default 30 s. What does not return by then is left behind, and the run ends with ErrStuck.
+	// default 30 s. What does not return by then is left behind, and the run ends with ErrStuck. It goes by the machine's
+	// clock, whatever Clock is.
 	ShutdownTimeout time.Duration
 
+	Clock  Clock        // the machine's if nil
 	Logger *slog.Logger // silent if nil
 	Hooks  Hooks
 }
@@ -179,6 +181,9 @@ func (o Options) validate() error {
 func (o Options) withDefaults() Options {
 	o.Parallelism = orDefault(o.Parallelism, 1)
 	o.ShutdownTimeout = orDefault(o.ShutdownTimeout, 30*time.Second)
+	if o.Clock == nil {
+		o.Clock = machineClock{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -191,7 +191,7 @@ func (a *attempt) observe(c Checkpoint) {
 
 // observeLoaded tells that everything restored is verified.
 func (a *attempt) observeLoaded() {
-	cp, took := a.running.describe(a.from), time.Since(a.loading.began)
+	cp, took := a.running.describe(a.from), a.o.Clock.Now().Sub(a.loading.began)
 	a.o.Logger.Info("restored state is verified", "job", a.job.name, "checkpoint", cp.ID, "took", took)
 	if f := a.o.Hooks.Loaded; f != nil {
 		a.running.hook("Loaded", func() { f(cp, took) })

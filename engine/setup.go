@@ -78,6 +78,9 @@ func (c *Context) Time() Time { return c.time }
 // Watermark is the operator's time: no record at or before it is still to be expected.
 func (c *Context) Watermark() Time { return c.op.watermark }
 
+// ProcessingTime is the time by the job's [Clock], as of the beginning of the batch that is being worked on.
+func (c *Context) ProcessingTime() Time { return c.op.st.now }
+
 // late says that the record in hand came at or before the watermark, and counts it.
 func (c *Context) late() bool {
 	if c.time > c.op.watermark {

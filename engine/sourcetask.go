@@ -71,9 +71,10 @@ type sourceTask[T any] struct {
 	splits  []*splitTask[T]
 	filled  chan filledBatch[T] // nil after a stop
 	stopped bool
-	ended   bool // all splits are done and no further ones will come
-	asleep  bool // downstream was told to go on without this subtask's time
-	timed   []T  // the records whose event time is being read, from the one in hand on
+	ended   bool  // all splits are done and no further ones will come
+	asleep  bool  // downstream was told to go on without this subtask's time
+	silence alarm // rings when a split may have been silent for too long
+	timed   []T   // the records whose event time is being read, from the one in hand on
 }
 
 func (s *sourceTask[T]) busy() bool { return len(s.timed) > 0 }
@@ -130,12 +131,11 @@ func (s *sourceTask[T]) run() error {
 
 // assign takes the splits of this subtask, with the positions that the checkpoint has for them.
 func (s *sourceTask[T]) assign() {
-	now := time.Now()
 	for i, sp := range s.st.a.splits[s.n].list {
 		if i%s.st.a.parallelism != s.st.index {
 			continue
 		}
-		p := &splitTask[T]{id: sp.ID, maxTime: MinTime, heard: now, free: make(chan *Batch[T], 2)}
+		p := &splitTask[T]{id: sp.ID, maxTime: MinTime, heard: s.st.read, free: make(chan *Batch[T], 2)}
 		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
 			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
 		}
@@ -192,12 +192,8 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 
 // loop processes batches and barriers in turn; a barrier that waits goes first.
 func (s *sourceTask[T]) loop(commands <-chan command) error {
-	var ticks <-chan time.Time
-	if s.times.idle > 0 {
-		t := time.NewTicker(max(s.times.idle/4, time.Millisecond))
-		defer t.Stop()
-		ticks = t.C
-	}
+	s.silence.clock = s.st.a.o.Clock
+	defer s.silence.clear()
 	if err := s.tick(); err != nil {
 		return err
 	}
@@ -218,30 +214,31 @@ func (s *sourceTask[T]) loop(commands <-chan command) error {
 			continue
 		default:
 		}
-		if err := s.wait(commands, ticks); err != nil {
+		if err := s.wait(commands); err != nil {
 			return err
 		}
 	}
 }
 
 // wait handles the next thing that happens.
-func (s *sourceTask[T]) wait(commands <-chan command, ticks <-chan time.Time) error {
+func (s *sourceTask[T]) wait(commands <-chan command) error {
 	again, stop, err := s.st.rest()
 	if err != nil {
 		return err
 	}
 	defer stop()
+	s.listen()
 	select {
 	case c := <-commands:
 		return s.obey(c)
 	case f := <-s.input():
 		return s.take(f)
 	case <-again:
-	case <-ticks:
-		if !s.stopped {
-			s.doze()
-			return s.tick()
-		}
+	case <-s.silence.ring:
+		s.silence.clear()
+		s.st.readClock()
+		s.doze()
+		return s.tick()
 	case <-s.st.ctx.Done():
 		return context.Cause(s.st.ctx)
 	}
@@ -258,6 +255,7 @@ func (s *sourceTask[T]) input() <-chan filledBatch[T] {
 
 // obey sends a barrier. After the barrier of a stop nothing more is read.
 func (s *sourceTask[T]) obey(c command) error {
+	s.st.readClock()
 	if c.stop {
 		s.filled, s.stopped = nil, true
 	}
@@ -266,6 +264,7 @@ func (s *sourceTask[T]) obey(c command) error {
 
 // take sends a batch of records through the chain.
 func (s *sourceTask[T]) take(f filledBatch[T]) error {
+	s.st.readClock()
 	p := f.split
 	if broke(f.err) {
 		return f.err
@@ -283,7 +282,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	if len(f.batch.recs) > 0 {
 		p.asleep = false
 		if s.times.idle > 0 {
-			p.heard = time.Now()
+			p.heard = s.st.read
 		}
 	}
 	s.stats.in.Add(int64(len(f.batch.recs)))
@@ -309,11 +308,23 @@ func (s *sourceTask[T]) takeTimed(p *splitTask[T], recs []T) error {
 	return nil
 }
 
+// listen has silence ring when the first split that is awake will have been silent for too long.
+func (s *sourceTask[T]) listen() {
+	if s.times.idle == 0 || s.stopped {
+		s.silence.clear()
+		return
+	}
+	for _, p := range s.splits {
+		if !p.done && !p.asleep {
+			s.silence.set(p.heard.Add(s.times.idle))
+		}
+	}
+}
+
 // doze marks the splits that have been silent for too long, so that time goes on without them.
 func (s *sourceTask[T]) doze() {
-	now := time.Now()
 	for _, p := range s.splits {
-		p.asleep = !p.done && now.Sub(p.heard) >= s.times.idle
+		p.asleep = !p.done && s.st.read.Sub(p.heard) >= s.times.idle
 	}
 }
 

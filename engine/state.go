@@ -119,7 +119,7 @@ func (op *keyedOp) tellTime() {
 	if event == MaxTime {
 		event = MinTime
 	}
-	op.store.SetTime(int64(event), time.Now().UnixNano())
+	op.store.SetTime(int64(event), int64(op.st.now))
 }
 
 // expireBudget is how many entries a task looks at for expiry between two batches.
@@ -127,7 +127,6 @@ const expireBudget = 32
 
 func (op *keyedOp) expire() {
 	if op.mortal {
-		op.tellTime()
 		op.store.Expire(expireBudget)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (r *Running) supervise(ctx context.Context, a *attempt, result chan error) {
 	p := &restarts{o: r.o.Restart}
 	for {
-		p.started(time.Now())
+		p.started(r.o.Clock.Now())
 		err := <-result
 		next, end := r.follow(ctx, p, err)
 		if end != "" {
@@ -41,7 +41,7 @@ func (r *Running) follow(ctx context.Context, p *restarts, err error) (follower,
 		case ctx.Err() != nil:
 			return r.interrupted(ctx, err)
 		}
-		delay, fatal := p.after(time.Now(), err)
+		delay, fatal := p.after(r.o.Clock.Now(), err)
 		if fatal != nil {
 			return follower{err: fatal}, Failed
 		}
@@ -51,7 +51,7 @@ func (r *Running) follow(ctx context.Context, p *restarts, err error) (follower,
 			}
 			return r.interrupted(ctx, err)
 		}
-		p.started(time.Now())
+		p.started(r.o.Clock.Now())
 		a, again := r.restart(ctx)
 		if again == nil {
 			return follower{attempt: a}, ""
@@ -75,6 +75,8 @@ func (r *Running) interrupted(ctx context.Context, err error) (follower, State) 
 
 // backOff waits before a restart. A stop is served at once: the newest checkpoint is the last one.
 func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error) (end State, ended bool) {
+	ring, stop := r.o.Clock.Alarm(r.o.Clock.Now().Add(delay))
+	defer stop()
 	r.mu.Lock()
 	r.restarts++
 	n := r.restarts
@@ -83,14 +85,12 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 	if f := r.o.Hooks.Restart; f != nil {
 		r.hook("Restart", func() { f(n, delay, cause) })
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	for {
 		if r.stopAsked() {
 			return Stopped, true
 		}
 		select {
-		case <-timer.C:
+		case <-ring:
 			return "", false
 		case <-ctx.Done():
 			return Crashed, true

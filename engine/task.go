@@ -14,7 +14,8 @@ import (
 // gatherBudget is how long a task copies frozen lines between two batches.
 const gatherBudget = 20 * time.Microsecond
 
-// gatherAgain is how long a task that waits lets the writer of a checkpoint make room for more saved lines.
+// gatherAgain is how long a task that waits lets the writer of a checkpoint make room for more saved lines, in the machine's
+// time: storage goes by that.
 const gatherAgain = time.Millisecond
 
 // taskPlan is a chain of nodes that run fused in one goroutine per subtask.
@@ -65,6 +66,8 @@ type subtask struct {
 	short bool // a store is above its memory limit: sources hold their records back
 	asked bool // for a checkpoint that relieves it, since the last barrier
 
+	read      time.Time // what the job's clock said at the beginning of the batch
+	now       Time      // the same
 	time      inputTime
 	watermark Time
 	fired     int // timers since the last pause
@@ -145,6 +148,7 @@ func (st *subtask) loop() error {
 }
 
 func (st *subtask) handle(m message, in int) error {
+	st.readClock()
 	switch m.kind {
 	case msgBatch:
 		st.receivers[in](m.batch)
@@ -159,6 +163,17 @@ func (st *subtask) handle(m message, in int) error {
 		}
 	}
 	return nil
+}
+
+// readClock notes the time: at the beginning of each batch, and of whatever else the subtask does next.
+func (st *subtask) readClock() {
+	st.read = st.a.o.Clock.Now()
+	st.now = TimeOf(st.read)
+	for _, op := range st.keyed {
+		if op.mortal {
+			op.tellTime()
+		}
+	}
 }
 
 // receive says what becomes of the batches of an edge that leads to the head of the task.

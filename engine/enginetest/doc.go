@@ -19,7 +19,9 @@
 //	enginetest.Run(t, func(job *engine.Job) { graph(job, payments, &alerts) }, enginetest.Seed(7), enginetest.Kills(3))
 //	alerts.Rows() // each once
 //
+// A job whose Options.Clock is a [Clock] goes by a time that the test moves by hand.
+//
 // # Reading order
 //
-// harness.go, side.go: one operator. run.go: whole jobs. feed.go, sink.go: the ends of either.
+// harness.go, side.go: one operator. run.go: whole jobs. feed.go, sink.go, clock.go: what either runs on.
 package enginetest

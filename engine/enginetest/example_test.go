@@ -1,6 +1,7 @@
 package enginetest_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -110,4 +111,26 @@ func ExampleRun() {
 	// tide 1
 	// page 1
 	// tide 2
+}
+
+func ExampleClock() {
+	clock := enginetest.NewClock(noon)
+	taken := make(chan engine.Checkpoint, 2)
+	job := engine.NewJob("hourly")
+	engine.To(engine.From(job, "words", enginetest.NewFeed[string](1)), "out", engine.SinkFunc[string](nil))
+	r, err := job.Start(context.Background(), engine.Options{
+		Clock:       clock,
+		Checkpoints: engine.Checkpoints{Interval: time.Hour},
+		Hooks:       engine.Hooks{Checkpoint: func(c engine.Checkpoint) { taken <- c }},
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer r.Cancel()
+	fmt.Println((<-taken).Triggered.Format(time.TimeOnly))
+	clock.Advance(time.Hour)
+	fmt.Println((<-taken).Triggered.Format(time.TimeOnly))
+	// Output:
+	// 12:00:00
+	// 13:00:00
 }
