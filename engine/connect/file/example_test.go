@@ -145,6 +145,29 @@ func ExampleJSONLinesSink() {
 	// part-000000000042-0000-0000000000000007-out-1.jsonl: {"sensor":"a","celsius":21.5}
 }
 
+func ExampleCSVSink() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	job := engine.NewJob("export")
+	warm := engine.From(job, "in", engine.SliceSource(reading{"a", 21.5}, reading{"b, upstairs", 19}))
+	engine.To(warm, "out", file.CSVSink[reading](dir))
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	parts, _ := file.Committed(dir)
+	content, _ := os.ReadFile(parts[0])
+	fmt.Print(string(content))
+	// Output:
+	// sensor,celsius
+	// a,21.5
+	// "b, upstairs",19
+}
+
 func ExampleCommitted() {
 	_, err := file.Committed("missing")
 	fmt.Println(errors.Is(err, os.ErrNotExist))

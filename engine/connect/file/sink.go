@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,8 +50,12 @@ func RequireEmpty() SinkOption { return func(c *sinkConfig) { c.requireEmpty = t
 // After a crash, Recover repeats 5 and 6 for the handles of the restored checkpoint and deletes this job's other hidden
 // files: their rows are written again.
 func JSONLinesSink[T any](dir string, o ...SinkOption) engine.Sink[T] {
+	return newSink(dir, jsonSuffix, nil, newJSONEncoder[T], o)
+}
+
+func newSink[T any](dir, suffix string, bad error, enc func(io.Writer) encoder[T], o []SinkOption) engine.Sink[T] {
 	path, err := folderPath(dir)
-	s := &sink[T]{dir: path, bad: err, sinkConfig: sinkConfig{fs: vfs.OS()}}
+	s := &sink[T]{dir: path, suffix: suffix, encoder: enc, bad: cmp.Or(err, bad), sinkConfig: sinkConfig{fs: vfs.OS()}}
 	for _, set := range o {
 		set(&s.sinkConfig)
 	}
@@ -58,8 +63,10 @@ func JSONLinesSink[T any](dir string, o ...SinkOption) engine.Sink[T] {
 }
 
 type sink[T any] struct {
-	dir string
-	bad error // what is wrong with the name of dir
+	dir     string
+	suffix  string // of the files with committed rows
+	encoder func(io.Writer) encoder[T]
+	bad     error // what is wrong with the name of dir, or with T
 	sinkConfig
 }
 
@@ -291,6 +298,14 @@ func (s *sink[T]) reader(name string) (vfs.File, int64, error) {
 		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, size, nil
+}
+
+// format is what the rows are, for messages.
+func (s *sink[T]) format() string {
+	if s.suffix == csvSuffix {
+		return "CSV"
+	}
+	return "JSON"
 }
 
 func (s *sink[T]) path(name string) string { return filepath.Join(s.dir, name) }

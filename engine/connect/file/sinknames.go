@@ -16,12 +16,13 @@ import (
 // The names in a sink's directory. Those of one job and uid differ from all others by their owner part.
 //
 //	.part-<job>-<uid>-<attempt>-<subtask>-<sequence>.tmp                hidden: begun, or prepared
-//	part-<checkpoint>-<subtask>-<job>-<uid>-<attempt>.jsonl             committed; sorts by checkpoint, then subtask
+//	part-<checkpoint>-<subtask>-<job>-<uid>-<attempt>.jsonl             committed; sorts by checkpoint, then subtask; .csv of a CSV sink
 const (
 	hiddenPrefix = ".part-"
 	hiddenSuffix = ".tmp"
 	finalPrefix  = "part-"
-	finalSuffix  = ".jsonl"
+	jsonSuffix   = ".jsonl"
+	csvSuffix    = ".csv"
 )
 
 // writerID is what the names of one writer share.
@@ -43,13 +44,13 @@ func (w writerID) hidden(seq uint64) string {
 	return fmt.Sprintf("%s%s-%s-%d-%d-%d%s", hiddenPrefix, w.owner.job, w.owner.uid, w.attempt, w.subtask, seq, hiddenSuffix)
 }
 
-func (w writerID) final(checkpoint uint64) string {
-	return fmt.Sprintf("%s%012d-%04d-%s-%s-%d%s", finalPrefix, checkpoint, w.subtask, w.owner.job, w.owner.uid, w.attempt, finalSuffix)
+func (w writerID) final(checkpoint uint64, suffix string) string {
+	return fmt.Sprintf("%s%012d-%04d-%s-%s-%d%s", finalPrefix, checkpoint, w.subtask, w.owner.job, w.owner.uid, w.attempt, suffix)
 }
 
 var (
 	hiddenName = regexp.MustCompile(`^\.part-([0-9a-f]{16})-([0-9a-z_=]*)-([0-9]{1,10})-([0-9]{1,9})-[0-9]{1,20}\.tmp$`)
-	finalName  = regexp.MustCompile(`^part-[0-9]{12,20}-([0-9]{4,9})-([0-9a-f]{16})-([0-9a-z_=]*)-([0-9]{1,10})\.jsonl$`)
+	finalName  = regexp.MustCompile(`^part-[0-9]{12,20}-([0-9]{4,9})-([0-9a-f]{16})-([0-9a-z_=]*)-([0-9]{1,10})\.(?:jsonl|csv)$`)
 )
 
 // parseHidden tells whose a hidden file is; ok is false for a name that no sink made.
@@ -131,7 +132,7 @@ func committed(fsys vfs.FS, dir string) ([]string, error) {
 	}
 	var parts []string
 	for _, name := range names {
-		if strings.HasPrefix(name, finalPrefix) && strings.HasSuffix(name, finalSuffix) {
+		if strings.HasPrefix(name, finalPrefix) && (strings.HasSuffix(name, jsonSuffix) || strings.HasSuffix(name, csvSuffix)) {
 			parts = append(parts, filepath.Join(dir, name))
 		}
 	}

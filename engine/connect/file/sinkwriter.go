@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	jsonv1 "github.com/go-json-experiment/json/v1"
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
@@ -21,14 +18,12 @@ type sinkWriter[T any] struct {
 	hidden string // the name of file
 	file   vfs.File
 	buf    *bufio.Writer
-	enc    *jsontext.Encoder
+	enc    encoder[T]
 	err    error
 }
 
 // writeBuffer is how many bytes go to a file at a time.
 const writeBuffer = 64 << 10
-
-var encodeOptions = []json.Options{json.Deterministic(true), jsonv1.FormatDurationAsNano(true)}
 
 // Open implements [engine.Sink].
 func (s *sink[T]) Open(_ context.Context, t engine.Task) (engine.Writer[T], error) {
@@ -40,7 +35,7 @@ func (s *sink[T]) Open(_ context.Context, t engine.Task) (engine.Writer[T], erro
 	}
 	buf := bufio.NewWriterSize(nil, writeBuffer)
 	id := writerID{owner: ownerOf(t), attempt: t.Attempt, subtask: t.Index}
-	return &sinkWriter[T]{s: s, id: id, buf: buf, enc: jsontext.NewEncoder(buf, encodeOptions...)}, nil
+	return &sinkWriter[T]{s: s, id: id, buf: buf, enc: s.encoder(buf)}, nil
 }
 
 // Write implements [engine.Writer]. It is step 1.
@@ -58,7 +53,7 @@ func (w *sinkWriter[T]) write(batch []T) error {
 		}
 	}
 	for i := range batch {
-		if err := json.MarshalEncode(w.enc, &batch[i]); err != nil {
+		if err := w.enc.encode(&batch[i]); err != nil {
 			return w.rowFault(err)
 		}
 	}
@@ -74,18 +69,16 @@ func (w *sinkWriter[T]) begin() error {
 	w.seq++
 	w.hidden, w.file = name, f
 	w.buf.Reset(f)
+	if err := w.enc.begin(); err != nil {
+		return w.s.fail("write", w.s.path(name), err)
+	}
 	return nil
 }
 
-// rowFault tells a value that JSON cannot say, which is the same next time, from a disk that cannot take it.
+// rowFault tells a value that the format cannot say, which is the same next time, from a disk that cannot take it.
 func (w *sinkWriter[T]) rowFault(err error) error {
-	meaning, ok := errors.AsType[*json.SemanticError](err)
-	syntax, bad := errors.AsType[*jsontext.SyntacticError](err)
-	switch {
-	case ok:
-		return engine.Permanent(fmt.Errorf("output: %s: row cannot be written as JSON: %w", w.s.path(w.hidden), meaning))
-	case bad: // text that is not UTF-8
-		return engine.Permanent(fmt.Errorf("output: %s: row cannot be written as JSON: %w", w.s.path(w.hidden), syntax))
+	if value, ok := errors.AsType[*valueError](err); ok {
+		return engine.Permanent(fmt.Errorf("output: %s: row cannot be written as %s: %w", w.s.path(w.hidden), w.s.format(), value.err))
 	}
 	return w.s.fail("write", w.s.path(w.hidden), err)
 }
@@ -101,7 +94,7 @@ func (w *sinkWriter[T]) Prepare(_ context.Context, checkpoint uint64) (engine.Tx
 	if w.err = w.seal(); w.err != nil {
 		return nil, w.err
 	}
-	h := handle{hidden: w.hidden, final: w.id.final(checkpoint)}
+	h := handle{hidden: w.hidden, final: w.id.final(checkpoint, w.s.suffix)}
 	w.hidden, w.file = "", nil
 	return h.txn(), nil
 }
