@@ -32,7 +32,7 @@ func flatPrint[T any](s *Setup, what, name string, o []StateOption) string {
 	print, err := mmapstate.FlatFingerprint(reflect.TypeFor[T]())
 	if err != nil && s.checking() {
 		s.mistake("%s %q: %v", what, name, err)
-	} else if f, err := mmapstate.NewForm[T](o...); s.checking() && (err != nil || !f.Flat()) {
+	} else if f, err := mmapstate.NewForm[T](codecOf(o)...); s.checking() && (err != nil || !f.Flat()) {
 		s.mistake("%s %q is kept in place: it takes no codec", what, name)
 	}
 	return print

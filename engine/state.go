@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/mmapstate"
@@ -75,9 +76,17 @@ func (s *Setup) declareState(what, name string, o []StateOption, parts ...string
 	}
 }
 
+// codecOf leaves lifetimes out of a state's options: declareState has looked at them.
+func codecOf(o []StateOption) []StateOption {
+	return slices.DeleteFunc(slices.Clone(o), func(opt StateOption) bool {
+		_, is := opt.(mmapstate.TTL)
+		return is
+	})
+}
+
 // formFor is how values of T are kept; a type that cannot be is a mistake.
 func formFor[T any](s *Setup, what, name string, o []StateOption) *mmapstate.Form[T] {
-	f, err := mmapstate.NewForm[T](o...)
+	f, err := mmapstate.NewForm[T](codecOf(o)...)
 	if err == nil {
 		return f
 	}

@@ -1,0 +1,87 @@
+package engine_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// manyMistakes makes mistakes of all kinds in one job. Each has a comment "// mistake: text" at its line.
+func manyMistakes() *engine.Job {
+	job := engine.NewJob("a/b") // mistake: want a plain folder name
+	at, key := func(e event) time.Time { return e.At }, func(e event) string { return e.Key }
+	src := engine.From(job, "in", engine.SliceSource[event](), engine.EventTime(at, engine.OutOfOrder(0)))
+	byKey := engine.KeyBy(src, key)
+	noTime := engine.From(job, "no-time", engine.SliceSource[event]())
+	noTimeByKey := engine.KeyBy(noTime, key)
+	outs := 0
+	out := func(in engine.Stream[string]) {
+		outs++
+		engine.To(in, fmt.Sprint("out", outs), newLog())
+	}
+	rest := func(in engine.Stream[event]) { out(engine.Map(in, key)) }
+
+	engine.Filter(src, func(event) bool { return true }) // mistake: the stream of filter
+	none := anyCalls(func(*engine.Setup) {})
+	out(engine.Process(byKey, "", none))   // mistake: process has an empty uid
+	out(engine.Process(byKey, "in", none)) // mistake: uid "in" is taken by the source at
+
+	rest(engine.From[event](job, "nil", nil))                                                                    // mistake: source "nil" is nil
+	rest(engine.From(job, "negative", engine.SliceSource[event](), engine.EventTime(at, engine.OutOfOrder(-1)))) // mistake: source "negative": negative duration
+	engine.To[event](src, "nil sink", nil)                                                                       // mistake: sink "nil sink" is nil
+
+	other := engine.From(engine.NewJob("other"), "in", engine.SliceSource[event]())
+	rest(engine.Union(src, other)) // mistake: joins streams of the jobs "a/b" and "other"
+
+	engine.Window(byKey, engine.Tumbling(time.Hour))                                            // mistake: window without an aggregate
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(0)), "empty", sum{}))             // mistake: want a positive size
+	out(engine.Aggregate(engine.Window(byKey, engine.Sliding(1, 2)), "slide", sum{}))           // mistake: want a positive slide, at most the size
+	out(engine.Aggregate(engine.Window(noTimeByKey, engine.Tumbling(1)), "timeless", sum{}))    // mistake: window over a stream without event time
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1)), "text", textSum{}))          // mistake: window "text": accumulator
+	out(engine.IntervalJoin(noTimeByKey, byKey, "j1", engine.Inner, engine.Within(0, 0), pair)) // mistake: interval join "j1": a stream without event time
+	out(engine.IntervalJoin(byKey, byKey, "j2", engine.Inner, engine.Within(2, 1), pair))       // mistake: interval join "j2": the interval from 2ns to 1ns is empty
+	out(engine.IntervalJoin(byKey, byKey, "j3", 0, engine.Within(0, 0), pair))                  // mistake: interval join "j3": no such join kind 0
+
+	out(engine.Process(byKey, "states", anyCalls(func(s *engine.Setup) {
+		engine.NewCell[int64](s, "")                                                                                  // mistake: state with an empty name
+		engine.NewCell[textCell](s, "c")                                                                              // mistake: cell "c"
+		engine.NewListState[int64](s, "c")                                                                            // mistake: the name "c" is used twice
+		engine.NewValueState[chan int](s, "v")                                                                        // mistake: value state "v"
+		engine.NewMapState[float64, int64](s, "m")                                                                    // mistake: map state "m"
+		engine.NewCell[int64](s, "ttl", engine.TTL(-1))                                                               // mistake: its TTL is not positive
+		engine.NewTimer(s, "key", func(*engine.Context, int64, engine.Time, engine.Out[string]) error { return nil }) // mistake: timer "key": its callback takes key int64
+		engine.NewTimer(s, "out", func(*engine.Context, string, engine.Time, engine.Out[int]) error { return nil })   // mistake: timer "out": its callback emits int
+	})))
+	sided := engine.Process(byKey, "sides", none)
+	out(sided)
+	out(engine.SideOutput(sided, engine.Side[string]("none"))) // mistake: process "sides" has no side output "none"
+
+	byGap := engine.KeyBy(src, func(event) gapKey { return gapKey{} })
+	gap := func(*engine.Setup) engine.Func[gapKey, event, string] { return nil }
+	out(engine.Process(byGap, "gap", gap)) // mistake: key
+	return job
+}
+
+// TestMistakesAreReportedTogether: Start says all of them, each where it was made, and no others.
+func TestMistakesAreReportedTogether(t *testing.T) {
+	_, err := manyMistakes().Start(t.Context(), engine.Options{})
+	if err == nil {
+		t.Fatal("the job starts")
+	}
+	want := marks(t, "mistakes_test.go", "// mistake: ")
+	for said := range strings.Lines(err.Error()) {
+		where, what, _ := strings.Cut(strings.TrimSpace(said), ": ")
+		where = filepath.Base(where)
+		if text, ok := want[where]; !ok || !strings.Contains(what, text) {
+			t.Errorf("unexpected: %s", said)
+		}
+		delete(want, where)
+	}
+	for where, text := range want {
+		t.Errorf("%s: nothing said, want %q", where, text)
+	}
+}
