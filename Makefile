@@ -97,6 +97,11 @@ bench-state: ## keyed state beside Go's map, Pebble, Badger, bbolt and RocksDB; 
 bench-checkpoint: ## checkpoints and restores beside the disk, Pebble, RocksDB and a dumped map; 20 minutes, 14 GiB, 20 GB of disk
 	cd benchmarks/peers && $(GO) run $(ROCKSDB) ./checkpoint -out ../out/checkpoint.json $(if $(DISK),-dir $(DISK))
 
+
+.PHONY: bench-engine
+bench-engine: ## pipelines beside hand-written loops, go-streams, goka and Benthos; 8 minutes
+	cd benchmarks/peers && $(GO) run ./engine -out ../out/engine.json $(if $(DISK),-dir $(DISK))
+
 .PHONY: bench-compress
 bench-compress: ## would compressed blocks pay? S2 and zstd on real pages, beside the disk
 	cd benchmarks/peers && $(GO) run ./compress $(if $(DISK),-dir $(DISK))

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 )
 
 // Run is one run of the program: everything in it was measured side by side.
@@ -108,4 +110,23 @@ func Label(n int) string {
 		return fmt.Sprintf("%dk", n/1e3)
 	}
 	return fmt.Sprint(n)
+}
+
+// ParseLabel reads what Label writes.
+func ParseLabel(label string) (int64, error) {
+	number, unit := strings.TrimRight(label, "kM"), int64(1)
+	switch label[len(number):] {
+	case "":
+	case "k":
+		unit = 1e3
+	case "M":
+		unit = 1e6
+	default:
+		unit = 0
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n*unit <= 0 {
+		return 0, fmt.Errorf("number %q: want one like 100k or 10M", label)
+	}
+	return n * unit, nil
 }
