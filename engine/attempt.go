@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/pagetide/pagetide/engine/internal/sim"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
 	"github.com/pagetide/pagetide/snapshotter"
@@ -27,6 +27,7 @@ type attempt struct {
 	parallelism int
 	keyGroups   int
 	hashSeed    uint64
+	world       sim.World // nil unless simulated
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -69,7 +70,8 @@ func blankAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir,
 		rehashed: map[*node][]*mmapstate.Store{},
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
-	a.hashSeed = rand.Uint64() | 1
+	a.world = sim.Of(ctx)
+	a.hashSeed = a.seed() | 1
 	if from != nil {
 		a.restored.m = from.Meta
 		a.keyGroups, a.hashSeed = orDefault(o.MaxParallelism, int(from.Meta.KeyGroups)), from.Meta.HashSeed
@@ -256,9 +258,10 @@ func (a *attempt) openStore(n *node, index int) (s *mmapstate.Store, part share)
 		o.KeyGroups, o.From, o.To = 0, 0, 0 // whatever they will be
 		s = must(mmapstate.Open(o, typesOnly{a.from}))
 	case !a.rehashes():
-		s = must(mmapstate.Open(o, a.from))
+		from := a.watchLoading(fmt.Sprintf("loading %s [%d]", n.uid, index))
+		s = must(mmapstate.Open(o, from))
 		if a.loading != nil {
-			part = a.loading.join()
+			part = a.loading.join(from)
 		}
 	default:
 		return a.rehash(n)[index], part
@@ -309,7 +312,7 @@ func (a *attempt) run() error {
 		running.enter(l)
 		tasks.Go(func() {
 			defer running.leave(l)
-			if err := l.run(a.ctx); err != nil {
+			if err := l.run(a.ctx, a.step); err != nil {
 				errs <- err
 			}
 		})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,6 +28,13 @@ type committer struct {
 	busy  bool
 	owed  bool          // another one is to follow
 	delay time.Duration // before the next one, after a failure
+}
+
+func (m *committer) name() string {
+	if m.node == nil {
+		return "removal of older checkpoints"
+	}
+	return "commits of " + m.node.uid
 }
 
 // commit has every sink make visible what the newest durable checkpoint names, and older checkpoints removed, all beside
@@ -73,11 +81,13 @@ func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openT
 	select {
 	case <-ring:
 	case <-ctx.Done():
+	}
+	if c.a.step(of.name(), "starts"); ctx.Err() != nil {
 		m.err = context.Cause(ctx)
 		return m
 	}
 	for _, t := range txns {
-		err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
+		err := c.commitOne(ctx, of, t)
 		switch {
 		case err == nil:
 			m.done = append(m.done, t)
@@ -95,11 +105,24 @@ func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openT
 	return m
 }
 
+func (c *coordinator) commitOne(ctx context.Context, of *committer, t openTxn) error {
+	if err := c.a.risk(of.name(), "commits"); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
+	return errors.Join(err, c.a.risk(of.name(), "has committed"))
+}
+
 // retire is steps 9 and 10. What cannot be removed now is removed after a later checkpoint.
 func (c *coordinator) retire(ctx context.Context, of *committer) commitment {
+	c.a.step(of.name(), "starts")
 	if _, err := c.a.dir.Retire(ctx); err != nil && ctx.Err() == nil {
 		c.a.o.Logger.Warn("older checkpoints stay for now", "error", err)
 	}
+	c.a.step(of.name(), "ends")
 	return commitment{of: of}
 }
 

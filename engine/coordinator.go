@@ -93,6 +93,8 @@ type round struct {
 	short   bool // it was to relieve memory, too
 }
 
+func (r *round) name() string { return fmt.Sprintf("checkpoint %d", r.id) }
+
 type publication struct {
 	round *round
 	txns  []openTxn // named in the checkpoint
@@ -139,6 +141,9 @@ func (c *coordinator) run(ctx context.Context) error {
 		close(c.a.started)
 	}
 	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		timer, stop := c.timer()
 		err := c.event(ctx, timer)
 		stop()
@@ -243,16 +248,18 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 	}
 	r.pending, r.id = p, p.ID()
 	c.round = r
-	for _, commands := range c.a.commands {
-		commands <- command{barrier: r.id, stop: why == stopping}
+	for _, st := range c.a.subtasks {
+		if commands := c.a.commands[st]; commands != nil {
+			commands <- command{barrier: r.id, stop: why == stopping}
+		}
 	}
 	return nil
 }
 
 // behind is a source subtask that has not taken up the barrier of an expired round, nil if there is none.
 func (c *coordinator) behind() *subtask {
-	for st, commands := range c.a.commands {
-		if len(commands) > 0 {
+	for _, st := range c.a.subtasks {
+		if len(c.a.commands[st]) > 0 {
 			return st
 		}
 	}
@@ -268,8 +275,8 @@ func (c *coordinator) answer(to []request, r reply) {
 // acknowledged takes in a subtask's part. Prepared transactions are kept whatever becomes of the checkpoint: the next
 // one carries them.
 func (c *coordinator) acknowledged(ctx context.Context, k *ack) {
-	for n, txns := range k.txns {
-		for _, t := range txns {
+	for _, n := range c.a.job.nodes {
+		for _, t := range k.txns[n] {
 			c.open = append(c.open, openTxn{n, t})
 		}
 	}
@@ -281,7 +288,7 @@ func (c *coordinator) acknowledged(ctx context.Context, k *ack) {
 		return
 	}
 	for _, nc := range k.cuts {
-		r.pending.Add(nc.cut)
+		r.pending.Add(c.a.watch(nc.cut, fmt.Sprintf("writer %d of %s [%d]", k.id, nc.node.uid, k.subtask)))
 	}
 	r.acks = append(r.acks, k)
 	if r.missing--; r.missing == 0 {
@@ -294,10 +301,12 @@ func (c *coordinator) publish(ctx context.Context, r *round) {
 	m := c.metadata(r)
 	txns, opens := append([]openTxn(nil), c.open...), countSettled(r.serves)
 	go func() {
+		c.a.step(r.name(), "starts")
 		p := publication{round: r, txns: txns}
 		if p.info, p.err = r.pending.Publish(ctx, m); p.err == nil {
 			p.opens = c.openFor(ctx, opens, r.id)
 		}
+		c.a.step(r.name(), "ends")
 		c.published <- p
 	}()
 }
@@ -323,6 +332,7 @@ func (c *coordinator) giveUp(r *round, err error) {
 	}
 	r.cancel = func(error) {}
 	go func() {
+		c.a.step(r.name(), "is given up")
 		r.pending.Abort(err)
 		c.published <- publication{round: r, err: err}
 	}()

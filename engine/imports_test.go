@@ -15,14 +15,15 @@ const module = "github.com/pagetide/pagetide/"
 // mayImport is the one-way order of the packages: each may import those named, and nothing else of this module. A name
 // that ends in /... stands for a family.
 var mayImport = map[string][]string{
-	"meta":               {},
-	"mmapstate":          {"meta"},
-	"snapshotter/vfs":    {"meta"},
-	"snapshotter":        {"meta", "snapshotter/vfs"},
-	"engine":             {"meta", "mmapstate", "snapshotter", "snapshotter/vfs"},
-	"engine/connect/...": {"meta", "snapshotter/vfs", "engine"},
-	"engine/enginetest":  {"snapshotter/vfs", "engine"},
-	"engine/app":         {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine"},
+	"meta":                {},
+	"mmapstate":           {"meta"},
+	"snapshotter/vfs":     {"meta"},
+	"snapshotter":         {"meta", "snapshotter/vfs"},
+	"engine":              {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine/internal/sim"},
+	"engine/internal/...": {},
+	"engine/connect/...":  {"meta", "snapshotter/vfs", "engine"},
+	"engine/enginetest":   {"snapshotter/vfs", "engine", "engine/internal/sim"},
+	"engine/app":          {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine"},
 }
 
 // coreLibraries are the only modules, besides the standard library, that the core may import directly.

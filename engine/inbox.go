@@ -72,14 +72,20 @@ func (b *inbox) tryPut(in int, m message) bool {
 	return ok
 }
 
-// put appends a message, waiting for room. It gives up when ctx ends, and is not done when bell rings first.
-func (b *inbox) put(ctx context.Context, in int, m message, bell <-chan time.Time) (done bool, err error) {
-	for !b.tryPut(in, m) {
+// put appends a message, waiting for room. It gives up when ctx ends, and is not done when bell rings first. step is called
+// after each wait.
+func (b *inbox) put(ctx context.Context, in int, m message, bell <-chan time.Time, step func(string)) (done bool, err error) {
+	for rung := false; !b.tryPut(in, m); {
+		if rung {
+			return false, nil
+		}
 		select {
 		case <-b.inputs[in].room:
 		case <-bell:
-			return false, nil
+			rung = true
 		case <-ctx.Done():
+		}
+		if step("had no room"); ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
 	}

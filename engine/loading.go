@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
 	"github.com/pagetide/pagetide/snapshotter"
 )
@@ -30,14 +31,15 @@ func newLoading(from *snapshotter.Checkpoint, now time.Time) *loading {
 
 // share is one store's part of a loading. It belongs to the store's task.
 type share struct {
-	of   *loading // nil: nothing to report
-	told bool     // that nothing is loaded in the background
+	of   *loading    // nil: nothing to report
+	from meta.Loader // what the store reads
+	told bool        // that nothing is loaded in the background
 }
 
-// join adds a store.
-func (l *loading) join() share {
+// join adds a store that reads from a loader of the checkpoint.
+func (l *loading) join(from meta.Loader) share {
 	l.stores++
-	return share{of: l}
+	return share{of: l, from: from}
 }
 
 // report tells what has changed since the last call.
@@ -45,7 +47,7 @@ func (s *share) report(store *mmapstate.Store) {
 	if s.of == nil || store.Loading() {
 		return
 	}
-	l, gone := s.of, !store.Reads(s.of.from)
+	l, gone := s.of, !store.Reads(s.from)
 	if gone {
 		l.left <- struct{}{}
 		s.of = nil
@@ -68,18 +70,21 @@ func (l *loading) ready(verified bool) {
 // run ends when the checkpoint is verified and closed, or ctx ends. An error ends the attempt. If nobody reads from the
 // checkpoint any more it is closed first: who knows that it is verified knows that it may be retired. A store with a memory
 // limit goes on reading until it has another one, which may be the job's last.
-func (l *loading) run(ctx context.Context) error {
+func (l *loading) run(ctx context.Context, step func(task, what string)) error {
+	step(l.String(), "starts")
 	all := true
 	for range l.stores {
 		select {
 		case whole := <-l.loaded:
 			all = all && whole
 		case <-ctx.Done():
+		}
+		if step(l.String(), "was told of a store"); ctx.Err() != nil {
 			return nil
 		}
 	}
 	if all && len(l.left) == l.stores {
-		l.close(ctx)
+		l.close(ctx, step)
 		l.finish()
 		return nil
 	}
@@ -89,7 +94,8 @@ func (l *loading) run(ctx context.Context) error {
 		}
 	}
 	l.finish()
-	l.close(ctx)
+	step(l.String(), "has verified")
+	l.close(ctx, step)
 	return nil
 }
 
@@ -105,11 +111,13 @@ func (l *loading) verifyRest(ctx context.Context) error {
 }
 
 // close waits until nobody reads from the checkpoint any more.
-func (l *loading) close(ctx context.Context) {
+func (l *loading) close(ctx context.Context, step func(task, what string)) {
 	for range l.stores {
 		select {
 		case <-l.left:
 		case <-ctx.Done():
+		}
+		if step(l.String(), "was told of a reader"); ctx.Err() != nil {
 			return
 		}
 	}

@@ -18,7 +18,7 @@ import (
 func TestVerifiedThoughNotInMemory(t *testing.T) {
 	for _, damaged := range []bool{false, true} {
 		l := restoredFrom(t, damaged)
-		part := l.join()
+		part := l.join(l.from)
 		l.ready(false)
 		store, err := mmapstate.Open(mmapstate.Options{MemoryLimit: 1 << 20}, l.from)
 		if err != nil {
@@ -26,7 +26,7 @@ func TestVerifiedThoughNotInMemory(t *testing.T) {
 		}
 		defer store.Close()
 		ended := make(chan error, 1)
-		go func() { ended <- l.run(t.Context()) }()
+		go func() { ended <- l.run(t.Context(), noStep) }()
 		part.report(store)
 		part.report(store) // nothing new
 		if damaged {
@@ -56,7 +56,7 @@ func TestVerifiedThoughNotInMemory(t *testing.T) {
 // job may finish, though the store may go on reading from the checkpoint.
 func TestVerifiedWhileStillRead(t *testing.T) {
 	l := restoredFrom(t, false)
-	part := l.join()
+	part := l.join(l.from)
 	l.ready(false)
 	store, err := mmapstate.Open(mmapstate.Options{MemoryLimit: 1 << 30, Preload: true}, l.from)
 	if err != nil {
@@ -65,7 +65,7 @@ func TestVerifiedWhileStillRead(t *testing.T) {
 	defer store.Close()
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- l.run(ctx) }()
+	go func() { ended <- l.run(ctx, noStep) }()
 	for store.Loading() {
 		if err := store.Maintain(); err != nil {
 			t.Fatal(err)
@@ -124,3 +124,6 @@ func restoredFrom(t *testing.T, damaged bool) *loading {
 	}
 	return newLoading(from, time.Now())
 }
+
+// noStep is the real world.
+func noStep(string, string) {}

@@ -88,6 +88,7 @@ func (op *keyedOp) relieve() error {
 		op.st.asked = true
 		op.stats.memoryWaits.Add(1)
 		op.st.a.coord.relieve()
+		op.st.step("is short of memory")
 	}
 	return nil
 }
@@ -106,7 +107,8 @@ func (st *subtask) settle(stats *nodeStats) error {
 		case <-again:
 		case <-st.ctx.Done():
 		}
-		if stop(); st.ctx.Err() != nil {
+		stop()
+		if st.step("waits for the checkpoint"); st.ctx.Err() != nil {
 			return context.Cause(st.ctx)
 		}
 	}

@@ -49,7 +49,7 @@ type Batch[T any] struct {
 	skipped int64
 }
 
-func newBatch[T any]() *Batch[T] { return &Batch[T]{recs: make([]T, 0, batchSize)} }
+func newBatch[T any](size int) *Batch[T] { return &Batch[T]{recs: make([]T, 0, size)} }
 
 // Next adds a zero record and returns it to be filled, or nil if the batch is full.
 func (b *Batch[T]) Next() *T {
@@ -83,7 +83,7 @@ func (b *Batch[T]) Reset() {
 }
 
 // NewBatch returns an empty batch, for tests of a Reader.
-func NewBatch[T any]() *Batch[T] { return newBatch[T]() }
+func NewBatch[T any]() *Batch[T] { return newBatch[T](batchSize) }
 
 // SliceSource reads the given records, once, in order. It is one split; its position is the index of the next record.
 func SliceSource[T any](items ...T) Source[T] { return sliceSource[T]{items} }

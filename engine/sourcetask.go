@@ -108,18 +108,8 @@ func (s *sourceTask[T]) run() error {
 	filled := make(chan filledBatch[T])
 	s.filled = filled
 	s.assign()
-	for started := false; !started; {
-		select {
-		case c := <-commands:
-			if err := s.obey(c); err != nil {
-				return err
-			}
-			s.st.gather(time.Hour) // there is no state yet
-		case <-s.st.a.started:
-			started = true
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	if err := s.begin(ctx, commands); err != nil {
+		return err
 	}
 	for _, p := range s.splits {
 		if !p.done && !s.stopped {
@@ -127,6 +117,34 @@ func (s *sourceTask[T]) run() error {
 		}
 	}
 	return s.loop(commands)
+}
+
+// begin serves the first checkpoint of a fresh run, before anything is read.
+func (s *sourceTask[T]) begin(ctx context.Context, commands <-chan command) error {
+	for {
+		select {
+		case <-s.st.a.started:
+			return nil
+		default:
+		}
+		var c command
+		select {
+		case c = <-commands:
+		case <-s.st.a.started:
+		case <-ctx.Done():
+		}
+		s.st.step("wakes")
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if c.barrier == 0 {
+			continue
+		}
+		if err := s.obey(c); err != nil {
+			return err
+		}
+		s.st.gather(time.Hour) // there is no state yet
+	}
 }
 
 // assign takes the splits of this subtask, with the positions that the checkpoint has for them.
@@ -139,8 +157,8 @@ func (s *sourceTask[T]) assign() {
 		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
 			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
 		}
-		p.free <- newBatch[T]()
-		p.free <- newBatch[T]()
+		p.free <- newBatch[T](s.st.a.readSize())
+		p.free <- newBatch[T](s.st.a.readSize())
 		s.splits = append(s.splits, p)
 	}
 }
@@ -162,7 +180,7 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 			err = panicked(v)
 		}
 		if !returned {
-			send(newBatch[T](), "", &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()})
+			send(newBatch[T](0), "", &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()})
 		}
 	}()
 	s.readSplit(ctx, p, send)
@@ -170,21 +188,26 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 }
 
 func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(*Batch[T], Position, error) bool) {
+	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.id)
+	s.st.a.step(name, "starts")
 	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
 	if err != nil {
-		send(newBatch[T](), "", err)
+		send(newBatch[T](0), "", err)
 		return
 	}
 	defer r.Close()
 	for {
+		var b *Batch[T]
 		select {
-		case b := <-p.free:
-			b.Reset()
-			err := r.Read(ctx, b)
-			if !send(b, r.Position(), err) {
-				return
-			}
+		case b = <-p.free:
 		case <-ctx.Done():
+		}
+		if s.st.a.step(name, "reads"); ctx.Err() != nil {
+			return
+		}
+		b.Reset()
+		err := r.Read(ctx, b)
+		if s.st.a.step(name, "has read"); !send(b, r.Position(), err) {
 			return
 		}
 	}
@@ -198,26 +221,31 @@ func (s *sourceTask[T]) loop(commands <-chan command) error {
 		return err
 	}
 	for {
-		select {
-		case c := <-commands:
-			if err := s.obey(c); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		select {
-		case f := <-s.input():
-			if err := s.take(f); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		if err := s.wait(commands); err != nil {
+		if err := s.next(commands); err != nil {
 			return err
 		}
+		if err := s.st.risk("goes on"); err != nil {
+			return err
+		}
+		if s.st.ctx.Err() != nil {
+			return context.Cause(s.st.ctx)
+		}
 	}
+}
+
+// next handles what is there, or waits for it.
+func (s *sourceTask[T]) next(commands <-chan command) error {
+	select {
+	case c := <-commands:
+		return s.obey(c)
+	default:
+	}
+	select {
+	case f := <-s.input():
+		return s.take(f)
+	default:
+	}
+	return s.wait(commands)
 }
 
 // wait handles the next thing that happens.
@@ -226,21 +254,32 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	if err != nil {
 		return err
 	}
-	defer stop()
 	s.listen()
+	var c command
+	var f filledBatch[T]
+	silent := false
 	select {
-	case c := <-commands:
-		return s.obey(c)
-	case f := <-s.input():
-		return s.take(f)
+	case c = <-commands:
+	case f = <-s.input():
 	case <-again:
 	case <-s.silence.ring:
+		silent = true
+	case <-s.st.ctx.Done():
+	}
+	stop()
+	s.st.step("wakes")
+	switch {
+	case s.st.ctx.Err() != nil:
+		return context.Cause(s.st.ctx)
+	case c.barrier != 0:
+		return s.obey(c)
+	case f.split != nil:
+		return s.take(f)
+	case silent:
 		s.silence.clear()
 		s.st.readClock()
 		s.doze()
 		return s.tick()
-	case <-s.st.ctx.Done():
-		return context.Cause(s.st.ctx)
 	}
 	return nil
 }
@@ -369,7 +408,9 @@ func (s *sourceTask[T]) tick() error {
 		return err
 	}
 	s.stats.watermark.Store(int64(MaxTime))
-	return s.st.a.sourceEnded(s.st.ctx)
+	err := s.st.a.sourceEnded(s.st.ctx)
+	s.st.step("has ended")
+	return err
 }
 
 // sleep tells the tasks behind to go on without this subtask's time.

@@ -95,6 +95,7 @@ func (st *subtask) String() string { return fmt.Sprintf("%s [%d]", st.plan, st.i
 // its error.
 func (st *subtask) run(report func(error)) {
 	st.begun = true
+	st.step("starts")
 	err := errGoexit
 	defer func() {
 		if v := recover(); v != nil {
@@ -133,12 +134,18 @@ func (st *subtask) loop() error {
 			case <-again:
 			case <-st.ctx.Done():
 			}
-			if stop(); st.ctx.Err() != nil {
+			stop()
+			st.step("wakes")
+			if st.ctx.Err() != nil {
 				return context.Cause(st.ctx)
 			}
 			continue
 		}
+		st.note(m, in)
 		if err := st.handle(m, in); err != nil {
+			return err
+		}
+		if err := st.risk("goes on"); err != nil {
 			return err
 		}
 		if st.ctx.Err() != nil {
@@ -198,7 +205,7 @@ func (st *subtask) endBatch() error {
 	for _, op := range st.keyed {
 		op.expire()
 	}
-	st.gather(gatherBudget)
+	st.gather(st.gatherNow())
 	return st.maintain()
 }
 
@@ -242,9 +249,13 @@ func (st *subtask) barrier(id meta.CheckpointID) error {
 		s.send(message{kind: msgBarrier, barrier: id})
 	}
 	st.asked = false
+	if err := st.risk("acknowledges"); err != nil {
+		return err
+	}
 	if err := st.a.acknowledge(st.ctx, a); err != nil {
 		return err
 	}
+	st.step("has acknowledged")
 	return st.relieve()
 }
 
@@ -287,7 +298,7 @@ func (st *subtask) put(to *inbox, in int, m message) {
 	for done := false; !done; {
 		again, stop := st.idle()
 		var err error
-		done, err = to.put(st.ctx, in, m, again)
+		done, err = to.put(st.ctx, in, m, again, st.step)
 		if stop(); err != nil {
 			panic(err)
 		}
