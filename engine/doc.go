@@ -6,6 +6,11 @@
 //	                                                ├─► Window ──► Aggregate ─────┤
 //	                                   two streams  └─► Process2, IntervalJoin ───┘
 //
+// Sources are at hand for slices, channels, functions and made-up records ([SliceSource], [FromChannel], [SourceFunc],
+// [Generate]), sinks for functions and lines of text ([SinkFunc], [Lines], [Stdout]); those for files are in
+// engine/connect/file, those for tests in engine/enginetest. [Job.Explain] says what each end guarantees: a sink is exactly
+// once, its rows visible after the checkpoint, unless it embeds [AtLeastOnce].
+//
 // Nodes with state, sources and sinks have a uid: their name in checkpoints. Mistakes in the graph are collected and
 // returned together by [Job.Start].
 //

@@ -117,19 +117,28 @@ func (e *edge) arrow() string {
 // about is what there is to say of the node itself: its window or join, its time, its guarantee.
 func (n *node) about() string {
 	switch {
-	case n.source != nil && n.out[0].timed:
-		return ": event time"
 	case n.source != nil:
-		return ": no event time"
+		return ": " + n.source.about(n.out[0].timed)
 	case n.sink != nil && n.sink.again:
 		return ": at least once"
 	case n.sink != nil:
-		return ": exactly once, by transactions"
+		return ": exactly once, visible after the checkpoint"
 	case n.stateful && !strings.HasPrefix(n.fingerprint, n.kind+", "):
 		what, _, _ := strings.Cut(n.fingerprint, ", key ")
 		return ": " + strings.TrimPrefix(what, n.kind+" ")
 	}
 	return ""
+}
+
+func (d *sourceDoors) about(timed bool) string {
+	s := "no event time"
+	if timed {
+		s = "event time"
+	}
+	if d.guarantee != "" {
+		s += ", " + d.guarantee
+	}
+	return s
 }
 
 // mermaidText quotes a label of some lines.

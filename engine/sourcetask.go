@@ -14,7 +14,8 @@ import (
 
 // sourceDoors is what the engine needs of a source apart from its type.
 type sourceDoors struct {
-	splits func(context.Context) ([]Split, bool, error)
+	splits    func(context.Context) ([]Split, bool, error)
+	guarantee string // of a source that cannot be read again at will; empty: exactly once
 }
 
 // sourceLoop is the goroutine of a task that begins with a source.
@@ -38,6 +39,9 @@ func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 		j.mistake("source %q is nil", uid)
 	} else {
 		n.source.splits = src.Splits
+		if once, ok := src.(interface{ guarantee() string }); ok { // of this package: others have no such method
+			n.source.guarantee = once.guarantee()
+		}
 	}
 	var times Times[T]
 	if len(t) > 0 {

@@ -22,6 +22,7 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	}
 	j.started = true
 	o = o.withDefaults()
+	ctx = withClock(ctx, o.Clock)
 	dir, err := patient(ctx, o.ShutdownTimeout, "opening the directory of checkpoints",
 		func() (*snapshotter.Dir, error) { return openDir(j.name, o.Checkpoints) }, (*snapshotter.Dir).Close)
 	if err != nil {
