@@ -35,7 +35,7 @@
 //
 // # Reading order
 //
-// job.go, stream.go, union.go, process.go, process2.go, window.go, tumbling.go, sliding.go, join.go: the surface; explain.go prints it. plan.go, task.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
+// job.go, stream.go, union.go, process.go, process2.go, window.go, tumbling.go, sliding.go, join.go: the surface; explain.go prints it. plan.go, task.go, wake.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
 // records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
 // restarts.
 //

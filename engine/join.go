@@ -74,6 +74,7 @@ func newIntervalJoin[K comparable, L, R, O any](s *Setup, kind JoinKind, iv Inte
 	j := &intervalJoin[K, L, R, O]{f: f}
 	j.left = newJoinSide[L](s, "left", iv.lower, iv.upper, kind == LeftOuter || kind == FullOuter)
 	j.right = newJoinSide[R](s, "right", -iv.upper, -iv.lower, kind == RightOuter || kind == FullOuter)
+	s.timed = true // that it is not was said before
 	j.ends = NewTimer(s, "ends", j.onEnd)
 	return j
 }

@@ -161,12 +161,13 @@ func (st *subtask) maintain() error {
 	return st.relieve()
 }
 
-// rest is idle between two batches. While state is loaded in the background there will be more to take over soon: again
-// rings then, too.
+// rest is idle between two batches, with the alarm set. While state is loaded in the background there will be more to take
+// over soon: again rings then, too.
 func (st *subtask) rest() (again <-chan time.Time, stop func(), err error) {
 	if err := st.maintain(); err != nil {
 		return nil, nil, err
 	}
+	st.setAlarm()
 	if again, stop = st.idle(); again != nil {
 		return again, stop, nil
 	}

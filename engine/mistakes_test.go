@@ -56,6 +56,11 @@ func manyMistakes() *engine.Job {
 		engine.NewTimer(s, "key", func(*engine.Context, int64, engine.Time, engine.Out[string]) error { return nil }) // mistake: timer "key": its callback takes key int64
 		engine.NewTimer(s, "out", func(*engine.Context, string, engine.Time, engine.Out[int]) error { return nil })   // mistake: timer "out": its callback emits int
 	})))
+	out(engine.Process(noTimeByKey, "timeless timer", anyCalls(func(s *engine.Setup) {
+		call := func(*engine.Context, string, engine.Time, engine.Out[string]) error { return nil }
+		engine.NewTimer(s, "clock", call, engine.ProcessingTime)
+		engine.NewTimer(s, "event", call) // mistake: timer "event": it is in event time, which the stream does not have
+	})))
 	sided := engine.Process(byKey, "sides", none)
 	out(sided)
 	out(engine.SideOutput(sided, engine.Side[string]("none"))) // mistake: process "sides" has no side output "none"

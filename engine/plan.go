@@ -60,6 +60,7 @@ func (a *attempt) assemble() {
 		for i := range a.parallelism {
 			st := &subtask{a: a, ctx: a.ctx, plan: p, index: i, outlets: map[*port]any{}}
 			st.watermark = a.startTime(p, i)
+			st.alarm.clock = a.o.Clock
 			st.readClock()
 			if p.head.source != nil {
 				a.commands[st] = make(chan command, 1)

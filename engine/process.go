@@ -52,6 +52,9 @@ func makeProcess[K comparable, O, P any](p *processOp[K, O], newP func(*Setup) P
 	setup := &Setup{op: p.keyedOp, node: p.node, key: reflect.TypeFor[K]()}
 	user := newP(setup)
 	p.opens, p.closes = setup.opens, setup.closes
+	if len(p.clocks) > 0 {
+		p.st.clocked = append(p.st.clocked, p)
+	}
 	return user
 }
 
@@ -78,7 +81,7 @@ func (p *processTask[K, In, O, P]) hint(r *keyed[K, In]) {
 }
 
 func (p *processTask[K, In, O, P]) describeHand() (key, record string) {
-	if p.firing {
+	if p.firing != nil {
 		return p.describeTimer()
 	}
 	return printed(p.rec.key), printed(p.rec.val)

@@ -71,7 +71,7 @@ func (p *process2Task[K, L, R, O, P]) hintRight(r *keyed[K, R]) {
 
 func (p *process2Task[K, L, R, O, P]) describeHand() (key, record string) {
 	switch {
-	case p.firing:
+	case p.firing != nil:
 		return p.describeTimer()
 	case p.left != nil:
 		return printed(p.left.key), printed(p.left.val)

@@ -11,40 +11,67 @@ type processOp[K comparable, O any] struct {
 	*keyedOp
 	keyer  *mmapstate.Keyer[K]
 	out    Out[O]
-	firing bool   // a timer is in hand, not a record
-	key    K      // of that timer
-	buf    []byte // its bytes
+	firing *timerIndex // in hand; nil: a record is
+	at     Time        // of that timer
+	key    K           // of that timer
+	buf    []byte      // its bytes
+	passed Time        // the watermark that the records emitted now must not be late for
 }
 
 func newProcessOp[K comparable, O any](st *subtask, n *node, out *port) *processOp[K, O] {
 	keyer := keyerFor[K](st.a)
 	p := &processOp[K, O]{keyedOp: newKeyedOp(st, n, keyer.Shape()), keyer: keyer}
+	p.passed = p.watermark
 	p.out = Out[O]{to: makeOutlet[O](st, out), now: &p.ctx.time}
 	return p
 }
 
-// advance fires the timers that are due, in order of time.
+// advance fires the timers that are due, in order of time. With the last watermark, all are.
 func (p *processOp[K, O]) advance(w Time) {
 	p.drain()
 	p.watermark = max(p.watermark, w)
 	if p.mortal {
 		p.tellTime()
 	}
+	if w == MaxTime {
+		p.fireAll(p.clocks, w)
+	}
+	for p.fireAll(p.timers, w); w == MaxTime && earliest(p.clocks, w) != nil; p.fireAll(p.timers, w) {
+		p.fireAll(p.clocks, w)
+	}
+	p.passed = p.watermark
+}
+
+// due implements clocked.
+func (p *processOp[K, O]) due() (Time, bool) {
+	t := earliest(p.clocks, MaxTime)
+	if t == nil {
+		return 0, false
+	}
+	at, ok := t.index.Min()
+	return Time(at), ok
+}
+
+// ring implements clocked.
+func (p *processOp[K, O]) ring(now Time) { p.fireAll(p.clocks, now) }
+
+// fireAll fires timers up to a time, in order of time.
+func (p *processOp[K, O]) fireAll(timers []*timerIndex, until Time) {
 	for {
-		t := p.earliest(w)
+		t := earliest(timers, until)
 		if t == nil {
 			return
 		}
-		p.fire(t, w)
+		p.fire(t, until)
 		p.st.pause()
 	}
 }
 
 // earliest is the timer with the earliest entry that is due, nil if none is.
-func (p *processOp[K, O]) earliest(w Time) *timerIndex {
+func earliest(timers []*timerIndex, until Time) *timerIndex {
 	var first *timerIndex
-	least := w
-	for _, t := range p.timers {
+	least := until
+	for _, t := range timers {
 		if at, ok := t.index.Min(); ok && (Time(at) < least || Time(at) == least && first == nil) {
 			first, least = t, Time(at)
 		}
@@ -58,19 +85,28 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 		return
 	}
 	p.buf = k.Bytes
-	p.key = p.keyer.Decode(k.Bytes)
-	p.firing = true
+	p.key, p.at = p.keyer.Decode(k.Bytes), Time(at)
+	p.firing = t
 	c := &p.ctx
-	c.key, c.time, c.live = k, Time(at), true
+	c.key, c.time, c.live = k, p.emitTime(t), true
 	call := t.call.(func(*Context, K, Time, Out[O]) error)
-	if err := call(c, p.key, c.time, p.out); err != nil {
+	if err := call(c, p.key, p.at, p.out); err != nil {
 		p.fail(err)
 	}
-	c.live, p.firing = false, false
+	c.live, p.firing = false, nil
+}
+
+// emitTime is the event time of what the timer in hand emits. In processing time it is that of the record before: the
+// operator's own time, as far as it is known; but nothing that is late.
+func (p *processOp[K, O]) emitTime(t *timerIndex) Time {
+	if !t.clock {
+		return p.at
+	}
+	return max(p.ctx.time, p.passed.Add(1))
 }
 
 func (p *processOp[K, O]) describeTimer() (key, record string) {
-	return printed(p.key), "timer at " + p.ctx.time.String()
+	return printed(p.key), "timer " + timerText(p.firing.name, p.firing.clock) + " at " + p.at.String()
 }
 
 func (p *processOp[K, O]) flush() error {

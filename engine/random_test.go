@@ -97,11 +97,17 @@ func randomJob(t *testing.T, seed uint64) error {
 // time.
 func endure(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, build func() *engine.Job) error {
 	t.Helper()
+	return endureOn(t, rnd, disk, nil, build)
+}
+
+// endureOn is endure by a clock, the machine's if nil.
+func endureOn(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, clock engine.Clock, build func() *engine.Job) error {
+	t.Helper()
 	for run := 0; ; run++ {
 		o := engine.Options{
-			Parallelism: 1 + rnd.IntN(3), Restart: quick(), Restore: engine.Resume(),
+			Parallelism: 1 + rnd.IntN(3), Clock: clock, Restart: quick(), Restore: engine.Resume(),
 			MaxParallelism: []int{0, 0, 0, 3, 7, 200}[rnd.IntN(6)],
-			Checkpoints:    engine.Checkpoints{Dir: "state", Backend: backends[rnd.IntN(len(backends))].of(""), Retained: 1 + rnd.IntN(2), Tolerable: 1000, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
+			Checkpoints:    engine.Checkpoints{Dir: "state", Backend: backends[rnd.IntN(len(backends))].of(""), Retained: 1 + rnd.IntN(2), Tolerable: 1000, Timeout: 100_000 * time.Hour, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
 		}
 		disk.Heal()
 		r, err := build().Start(t.Context(), o)

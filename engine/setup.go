@@ -72,7 +72,8 @@ type Context struct {
 	live bool
 }
 
-// Time is the event time of the record or timer in hand; zero in a stream without event time.
+// Time is the event time of the record or timer in hand; zero in a stream without event time. For a timer in processing
+// time it is what the records carry that it emits: see [NewTimer].
 func (c *Context) Time() Time { return c.time }
 
 // Watermark is the operator's time: no record at or before it is still to be expected.
@@ -107,7 +108,8 @@ type keyedOp struct {
 	untilShare int   // looks at its memory before the share of it is computed anew
 	shape      mmapstate.KeyShape
 	ctx        Context
-	timers     []*timerIndex
+	timers     []*timerIndex // in event time
+	clocks     []*timerIndex // in processing time
 	watermark  Time
 	describe   func() (key, record string) // what is in hand
 	stats      *nodeStats

@@ -75,10 +75,9 @@ type sourceTask[T any] struct {
 	splits  []*splitTask[T]
 	filled  chan filledBatch[T] // nil after a stop
 	stopped bool
-	ended   bool  // all splits are done and no further ones will come
-	asleep  bool  // downstream was told to go on without this subtask's time
-	silence alarm // rings when a split may have been silent for too long
-	timed   []T   // the records whose event time is being read, from the one in hand on
+	ended   bool // all splits are done and no further ones will come
+	asleep  bool // downstream was told to go on without this subtask's time
+	timed   []T  // the records whose event time is being read, from the one in hand on
 }
 
 func (s *sourceTask[T]) busy() bool { return len(s.timed) > 0 }
@@ -219,8 +218,6 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 
 // loop processes batches and barriers in turn; a barrier that waits goes first.
 func (s *sourceTask[T]) loop(commands <-chan command) error {
-	s.silence.clock = s.st.a.o.Clock
-	defer s.silence.clear()
 	if err := s.tick(); err != nil {
 		return err
 	}
@@ -261,13 +258,13 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	s.listen()
 	var c command
 	var f filledBatch[T]
-	silent := false
+	rung := false
 	select {
 	case c = <-commands:
 	case f = <-s.input():
 	case <-again:
-	case <-s.silence.ring:
-		silent = true
+	case <-s.st.alarm.ring:
+		rung = true
 	case <-s.st.ctx.Done():
 	}
 	stop()
@@ -279,9 +276,10 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 		return s.obey(c)
 	case f.split != nil:
 		return s.take(f)
-	case silent:
-		s.silence.clear()
-		s.st.readClock()
+	case rung:
+		if err := s.st.rung(); err != nil {
+			return err
+		}
 		s.doze()
 		return s.tick()
 	}
@@ -298,7 +296,9 @@ func (s *sourceTask[T]) input() <-chan filledBatch[T] {
 
 // obey sends a barrier. After the barrier of a stop nothing more is read.
 func (s *sourceTask[T]) obey(c command) error {
-	s.st.readClock()
+	if err := s.st.begin(); err != nil {
+		return err
+	}
 	if c.stop {
 		s.filled, s.stopped = nil, true
 	}
@@ -307,7 +307,9 @@ func (s *sourceTask[T]) obey(c command) error {
 
 // take sends a batch of records through the chain.
 func (s *sourceTask[T]) take(f filledBatch[T]) error {
-	s.st.readClock()
+	if err := s.st.begin(); err != nil {
+		return err
+	}
 	p := f.split
 	if broke(f.err) {
 		return f.err
@@ -351,21 +353,23 @@ func (s *sourceTask[T]) takeTimed(p *splitTask[T], recs []T) error {
 	return nil
 }
 
-// listen has silence ring when the first split that is awake will have been silent for too long.
+// listen has the alarm ring when the first split that is awake will have been silent for too long.
 func (s *sourceTask[T]) listen() {
 	if s.times.idle == 0 || s.stopped {
-		s.silence.clear()
 		return
 	}
 	for _, p := range s.splits {
 		if !p.done && !p.asleep {
-			s.silence.set(p.heard.Add(s.times.idle))
+			s.st.alarm.set(p.heard.Add(s.times.idle))
 		}
 	}
 }
 
 // doze marks the splits that have been silent for too long, so that time goes on without them.
 func (s *sourceTask[T]) doze() {
+	if s.times.idle == 0 || s.stopped {
+		return
+	}
 	for _, p := range s.splits {
 		p.asleep = !p.done && s.st.read.Sub(p.heard) >= s.times.idle
 	}

@@ -22,24 +22,37 @@ func TTL(after time.Duration, o ...TTLOption) StateOption {
 		t.After = -1 // a mistake, not no TTL
 	}
 	for _, opt := range o {
-		switch opt {
-		case ProcessingTime:
-			t.Clock = mmapstate.ProcessingTime
-		case RenewOnRead:
-			t.Renew = mmapstate.OnReadAndWrite
-		}
+		opt.refine(&t)
 	}
 	return t
 }
 
-// TTLOption is how a [TTL] differs from the usual.
-type TTLOption uint8
+// TTLOption is how a [TTL] differs from the usual: [ProcessingTime] or [RenewOnRead].
+type TTLOption interface{ refine(*mmapstate.TTL) }
 
-// The options of a [TTL].
-const (
-	ProcessingTime TTLOption = 1 // count on the machine's clock
-	RenewOnRead    TTLOption = 2 // begin anew with each read, too
-)
+// TimeDomain says which time counts. Without one it is event time.
+type TimeDomain uint8
+
+// ProcessingTime is the time by the job's [Clock]: an option of [TTL] and of [NewTimer].
+const ProcessingTime TimeDomain = 1
+
+func (d TimeDomain) refine(t *mmapstate.TTL) {
+	if d == ProcessingTime {
+		t.Clock = mmapstate.ProcessingTime
+	}
+}
+
+// Renewal says what lets a life begin anew, beside a write.
+type Renewal uint8
+
+// RenewOnRead has the life of a value begin anew with each read, too: an option of [TTL].
+const RenewOnRead Renewal = 1
+
+func (r Renewal) refine(t *mmapstate.TTL) {
+	if r == RenewOnRead {
+		t.Renew = mmapstate.OnReadAndWrite
+	}
+}
 
 // Codec turns values into bytes and back: see [mmapstate.Codec].
 type Codec[T any] = mmapstate.Codec[T]

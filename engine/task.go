@@ -54,7 +54,8 @@ type subtask struct {
 	ops     []operator    // in topological order
 	keyed   []*keyedOp    // those with state
 	senders []sender
-	hands   []hand // in the order in which calls nest
+	clocked []clocked // those of the operators that go by the clock
+	hands   []hand    // in the order in which calls nest
 	stats   []*nodeStats
 	begun   bool // run was called
 
@@ -68,6 +69,7 @@ type subtask struct {
 
 	read      time.Time // what the job's clock said at the beginning of the batch
 	now       Time      // the same
+	alarm     alarm     // set while the subtask waits for a time to come
 	time      inputTime
 	watermark Time
 	fired     int // timers since the last pause
@@ -114,6 +116,7 @@ func (st *subtask) work() error {
 			return err
 		}
 	}
+	defer st.alarm.clear()
 	if st.source != nil {
 		return st.source.run()
 	}
@@ -129,15 +132,24 @@ func (st *subtask) loop() error {
 			if err != nil {
 				return err
 			}
+			rung := false
 			select {
 			case <-st.inbox.wake:
 			case <-again:
+			case <-st.alarm.ring:
+				rung = true
 			case <-st.ctx.Done():
 			}
 			stop()
 			st.step("wakes")
 			if st.ctx.Err() != nil {
 				return context.Cause(st.ctx)
+			}
+			if !rung {
+				continue
+			}
+			if err := st.rung(); err != nil {
+				return err
 			}
 			continue
 		}
@@ -155,7 +167,9 @@ func (st *subtask) loop() error {
 }
 
 func (st *subtask) handle(m message, in int) error {
-	st.readClock()
+	if err := st.begin(); err != nil {
+		return err
+	}
 	switch m.kind {
 	case msgBatch:
 		st.receivers[in](m.batch)
@@ -170,17 +184,6 @@ func (st *subtask) handle(m message, in int) error {
 		}
 	}
 	return nil
-}
-
-// readClock notes the time: at the beginning of each batch, and of whatever else the subtask does next.
-func (st *subtask) readClock() {
-	st.read = st.a.o.Clock.Now()
-	st.now = TimeOf(st.read)
-	for _, op := range st.keyed {
-		if op.mortal {
-			op.tellTime()
-		}
-	}
 }
 
 // receive says what becomes of the batches of an edge that leads to the head of the task.

@@ -1,9 +1,11 @@
 package enginetest_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/engine/enginetest"
 )
 
@@ -45,4 +47,30 @@ func TestClock(t *testing.T) {
 	if got := c.Now(); !got.Equal(noon.Add(time.Hour + time.Second)) {
 		t.Errorf("Now = %s", got)
 	}
+}
+
+// TestAdvance fires timers in processing time when the harness moves it on, also over a restart.
+func TestAdvance(t *testing.T) {
+	h := enginetest.Process(t, lastDigit, func(s *engine.Setup) engine.Func[int, int, string] {
+		later := engine.NewTimer(s, "later", func(_ *engine.Context, key int, at engine.Time, out engine.Out[string]) error {
+			out.Emit(fmt.Sprint(key, " at ", at))
+			return nil
+		}, engine.ProcessingTime)
+		return func(ctx *engine.Context, _, n int, _ engine.Out[string]) error {
+			later.Set(ctx, ctx.ProcessingTime().Add(time.Duration(n)*time.Second))
+			return nil
+		}
+	})
+	h.Push(noon, 12)
+	h.Push(noon, 3)
+	h.Advance(11 * time.Second)
+	want := []string{"3 at 2000-01-01T00:00:03Z"}
+	h.Want(want...)
+	h = h.Restart()
+	h.Want(want...)
+	h.Advance(time.Second)
+	h.Push(noon, 5)
+	h.Want(append(want, "2 at 2000-01-01T00:00:12Z")...)
+	h.End()
+	h.Want(append(want, "2 at 2000-01-01T00:00:12Z", "5 at 2000-01-01T00:00:17Z")...)
 }

@@ -9,7 +9,8 @@
 //	                                └──────┬──────┘
 //	h = h.Restart()     a real checkpoint ─┘ and a new attempt that starts from it
 //
-// Push and Watermark return when the operator has worked off what they brought. Time moves by Watermark alone. Nothing
+// Push and Watermark return when the operator has worked off what they brought. Event time moves by Watermark alone, processing
+// time by Advance. Nothing
 // waits for the machine's clock and nothing touches the disk.
 //
 // [Run] drives a whole job to its end, with power cuts at places that a seed chooses, and another parallelism after each.

@@ -22,9 +22,10 @@ type Harness[In, Out any] struct {
 	time        time.Time // of the last watermark; zero: none
 	over        bool      // the input has ended
 
-	feed *Feed[item[In]]
-	disk vfs.FS
-	run  *engine.Running // nil after a failure
+	feed  *Feed[item[In]]
+	disk  vfs.FS
+	clock *Clock
+	run   *engine.Running // nil after a failure
 }
 
 // Process makes a harness of the operator that [engine.Process] would run with the same constructor. It starts at
@@ -77,6 +78,16 @@ func (h *Harness[In, Out]) Watermark(at time.Time) {
 	}
 	h.do(step[In]{kind: watermark, at: at})
 	h.time = at
+}
+
+// Advance moves processing time on by d, at least 0: timers in processing time that are due fire. It begins at 2000-01-01 UTC
+// and stands still otherwise, also over a restart.
+func (h *Harness[In, Out]) Advance(d time.Duration) {
+	h.t.Helper()
+	if d < 0 {
+		h.t.Fatalf("time does not go back by %s", -d)
+	}
+	h.do(step[In]{kind: advanced, by: d})
 }
 
 // End ends the input: the last watermark passes, all timers fire and all windows close. Only outputs can be asked for
@@ -158,6 +169,7 @@ func (h *Harness[In, Out]) close() {
 func (h *Harness[In, Out]) begin() error {
 	h.close()
 	h.feed, h.disk, h.parallelism = NewFeed[item[In]](2), vfs.NewMem(), 1
+	h.clock = NewClock(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
 	h.feed.Add(records, item[In]{at: farAway.UTC(), mark: true})
 	h.main.clear()
 	for _, s := range h.sides {
@@ -175,6 +187,7 @@ func (h *Harness[In, Out]) start() (err error) {
 		Checkpoints: engine.Checkpoints{Dir: "enginetest", Tolerable: -1}.On(h.disk),
 		Restore:     engine.Resume(),
 		Restart:     engine.Restart{None: true},
+		Clock:       h.clock,
 	})
 	return err
 }

@@ -13,6 +13,7 @@ type step[In any] struct {
 	kind        stepKind
 	at          time.Time
 	rec         In
+	by          time.Duration
 	parallelism int // to restart at
 }
 
@@ -21,6 +22,7 @@ type stepKind uint8
 const (
 	pushed stepKind = iota
 	watermark
+	advanced
 	restarted
 	ended
 )
@@ -62,6 +64,8 @@ func (h *Harness[In, Out]) take(s step[In]) error {
 		h.feed.Add(records, item[In]{at: s.at, rec: s.rec})
 	case watermark:
 		h.feed.Add(clock, item[In]{at: s.at.Add(1), mark: true}) // a source's watermark is just before its records
+	case advanced:
+		h.clock.Advance(s.by)
 	case restarted:
 		return h.restart(s.parallelism)
 	case ended:
