@@ -94,11 +94,11 @@ type hand interface {
 	inHand() (uid, key, record string)
 }
 
-// recordHand is the hand of a function that takes a record.
+// recordHand is the hand of a function that takes records: the i-th of recs, which are nil while it is not called.
 type recordHand[T any] struct {
-	uid string
-	on  bool
-	rec T
+	uid  string
+	recs []T
+	i    int
 }
 
 // handFor makes the hand of a node's function in the subtask that is being built.
@@ -108,9 +108,10 @@ func handFor[T any](st *subtask, uid string) *recordHand[T] {
 	return h
 }
 
-func (h *recordHand[T]) take(v T) { h.rec, h.on = v, true }
-func (h *recordHand[T]) done()    { h.on = false }
+// take has records in hand, the first one first: i counts on from there.
+func (h *recordHand[T]) take(recs []T) { h.recs, h.i = recs, 0 }
+func (h *recordHand[T]) done()         { h.recs = nil }
 
-func (h *recordHand[T]) busy() bool { return h.on }
+func (h *recordHand[T]) busy() bool { return h.recs != nil }
 
-func (h *recordHand[T]) inHand() (uid, key, record string) { return h.uid, "", printed(h.rec) }
+func (h *recordHand[T]) inHand() (uid, key, record string) { return h.uid, "", printed(h.recs[h.i]) }

@@ -47,41 +47,63 @@ type sender interface {
 	send(m message) // sends to every subtask, after all records
 }
 
+// keyColumn reads the keys of records.
+type keyColumn[K comparable, T any] struct {
+	key  func(T) K
+	hand *recordHand[T]
+	keys []K
+}
+
+func newKeyColumn[K comparable, T any](key func(T) K, h *recordHand[T]) keyColumn[K, T] {
+	return keyColumn[K, T]{key, h, make([]K, batchSize)}
+}
+
+// of gives the keys of records in a row; they are valid until the next call.
+func (c *keyColumn[K, T]) of(recs []T) []K {
+	keys := c.keys[:len(recs)]
+	c.hand.take(recs)
+	for i := range recs {
+		c.hand.i = i
+		keys[i] = c.key(recs[i])
+	}
+	c.hand.done()
+	return keys
+}
+
 // keySender spreads records over subtasks by key group.
 type keySender[K comparable, T any] struct {
 	*route
 	keyer *mmapstate.Keyer[K]
-	key   func(T) K
-	hand  *recordHand[T]
+	keys  keyColumn[K, T]
 	open  []*keyedBatch[K, T]
 	home  chan *keyedBatch[K, T]
-	tmp   K // the key in hand: a field, so that a view of it does not move it to the heap
 }
 
-func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], key func(T) K, h *recordHand[T]) *keySender[K, T] {
+func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], keys keyColumn[K, T]) *keySender[K, T] {
 	n := len(r.inbox)
 	return &keySender[K, T]{
-		route: r, keyer: keyer, key: key, hand: h,
+		route: r, keyer: keyer, keys: keys,
 		open: make([]*keyedBatch[K, T], n),
 		home: make(chan *keyedBatch[K, T], n*(queueDepth+2)),
 	}
 }
 
-func (s *keySender[K, T]) push(v T, at Time) {
-	s.hand.take(v)
-	s.tmp = s.key(v)
-	s.hand.done()
-	k := s.keyer.Key(&s.tmp)
-	to := subtaskOf(k.Group, s.groups, len(s.inbox))
-	b := s.open[to]
-	if b == nil {
-		b = s.batch()
-		s.open[to] = b
+func (s *keySender[K, T]) take(r stretch[T]) {
+	keys := s.keys.of(r.recs)
+	for i := range keys {
+		k := s.keyer.Key(&keys[i])
+		to := subtaskOf(k.Group, s.groups, len(s.inbox))
+		b := s.open[to]
+		if b == nil {
+			b = s.batch()
+			s.open[to] = b
+		}
+		b.recs = append(b.recs, keyed[K, T]{key: keys[i], hash: k.Hash, group: k.Group, at: r.at[i], val: r.recs[i]})
+		if len(b.recs) == cap(b.recs) {
+			s.sendTo(to)
+		}
 	}
-	b.recs = append(b.recs, keyed[K, T]{key: s.tmp, hash: k.Hash, group: k.Group, at: at, val: v})
-	if len(b.recs) == cap(b.recs) {
-		s.sendTo(to)
-	}
+	clear(keys)
 }
 
 func (s *keySender[K, T]) batch() *keyedBatch[K, T] {
@@ -138,18 +160,18 @@ func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], u
 		return
 	}
 	w.recs = make([]keyed[K, T], 0, workBatch)
-	h := handFor[T](st, op.node.uid)
-	listen(st, in.from, func(v T, at Time) {
+	column := newKeyColumn(in.key, handFor[T](st, op.node.uid))
+	listenTo(st, in.from, func(s stretch[T]) {
 		op.collect(w)
-		h.take(v)
-		w.recs = append(w.recs, keyed[K, T]{key: in.key(v), at: at, val: v})
-		h.done()
-		rec := &w.recs[len(w.recs)-1]
-		k := keyer.Key(&rec.key)
-		rec.hash, rec.group = k.Hash, k.Group
-		if len(w.recs) == workBatch {
-			w.drain()
+		keys := column.of(s.recs)
+		for i := range keys {
+			k := keyer.Key(&keys[i])
+			w.recs = append(w.recs, keyed[K, T]{key: keys[i], hash: k.Hash, group: k.Group, at: s.at[i], val: s.recs[i]})
+			if len(w.recs) == workBatch {
+				w.drain()
+			}
 		}
+		clear(keys)
 	})
 }
 
@@ -191,8 +213,8 @@ func (w *keyedWork[K, T]) drain() {
 func (in Keyed[K, T]) exchange(n *node, e *edge) {
 	e.keyed, e.key = true, reflect.TypeFor[K]().String()
 	e.send = func(st *subtask, r *route) {
-		s := newKeySender(r, keyerFor[K](st.a), in.key, handFor[T](st, n.uid))
+		s := newKeySender(r, keyerFor[K](st.a), newKeyColumn(in.key, handFor[T](st, n.uid)))
 		st.senders = append(st.senders, s)
-		listen(st, in.from, s.push)
+		listenTo(st, in.from, s.take)
 	}
 }

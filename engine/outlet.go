@@ -14,44 +14,76 @@ func (o Out[T]) Emit(v T) { o.to.push(v, *o.now) }
 // at is Emit with another time, which must not be before the operator's.
 func (o Out[T]) at(t Time, v T) { o.to.push(v, t) }
 
-// outlet is a port in one subtask: it calls what listens, in the same goroutine.
+// stretch is some records in a row, with their event times: what goes from operator to operator within a task, so that the
+// cost of a step is paid once for many records. It belongs to the operator that sends it, and is valid, for reading, until
+// the call returns that it was passed to.
+type stretch[T any] struct {
+	recs []T
+	at   []Time // as many
+}
+
+// outlet is a port in one subtask: it calls what listens, in the same goroutine. Records are pushed one by one, or sent as
+// a stretch.
 type outlet[T any] struct {
-	first func(T, Time) // nearly always the only one
-	rest  []func(T, Time)
-	count int64 // records pushed
+	together  int // at most so many records go in a stretch
+	listeners []func(stretch[T])
+	open      stretch[T] // pushed and not sent yet; empty when the task waits or a watermark passes
+	count     int64      // records pushed and sent
 }
 
 func (o *outlet[T]) push(v T, at Time) {
-	o.count++
-	if o.first == nil {
-		return
-	}
-	o.first(v, at)
-	for _, f := range o.rest {
-		f(v, at)
+	o.open.recs, o.open.at = append(o.open.recs, v), append(o.open.at, at)
+	if len(o.open.recs) >= o.together {
+		o.flush()
 	}
 }
 
-func (o *outlet[T]) listen(f func(T, Time)) {
-	if o.first == nil {
-		o.first = f
-		return
-	}
-	o.rest = append(o.rest, f)
+// send passes a stretch on, behind what was pushed.
+func (o *outlet[T]) send(s stretch[T]) {
+	o.flush()
+	o.pass(s)
 }
 
-func (o *outlet[T]) pushed() int64 { return o.count }
+// flush sends what was pushed.
+func (o *outlet[T]) flush() {
+	o.pass(o.open)
+	clear(o.open.recs) // what they refer to is free to go
+	o.open.recs, o.open.at = o.open.recs[:0], o.open.at[:0]
+}
+
+func (o *outlet[T]) pass(s stretch[T]) {
+	if len(s.recs) == 0 {
+		return
+	}
+	o.count += int64(len(s.recs))
+	for _, f := range o.listeners {
+		f(s)
+	}
+}
+
+func (o *outlet[T]) pushed() int64 { return o.count + int64(len(o.open.recs)) }
 
 // makeOutlet creates the outlet of a port of the node that is being built.
 func makeOutlet[T any](st *subtask, p *port) *outlet[T] {
-	o := &outlet[T]{}
+	o := &outlet[T]{together: st.together}
 	st.outlets[p] = o
+	st.flushes = append(st.flushes, o)
 	return o
 }
 
 // listen connects the node that is being built to the port it reads in the same subtask.
 func listen[T any](st *subtask, p *port, f func(T, Time)) {
-	st.outlets[p].(*outlet[T]).listen(f)
+	listenTo(st, p, func(s stretch[T]) {
+		for i := range s.recs {
+			f(s.recs[i], s.at[i])
+		}
+	})
+}
+
+// listenTo is listen for an operator that works on records in a row.
+func listenTo[T any](st *subtask, p *port, f func(stretch[T])) {
+	o := st.outlets[p].(*outlet[T])
+	o.listeners = append(o.listeners, f)
 }
 
 // printed shows a record in messages, shortened.

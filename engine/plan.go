@@ -27,6 +27,17 @@ func fuse(n *node, of map[*node]*taskPlan, parallelism int) (p *taskPlan) {
 	return p
 }
 
+// together is how many records may go from operator to operator of the task at a time. Where ways that have parted in the
+// task meet again, each record goes both before the next one does: none overtakes another.
+func (p *taskPlan) together() int {
+	for _, n := range p.nodes[1:] {
+		if len(n.ins) > 1 {
+			return 1
+		}
+	}
+	return batchSize
+}
+
 // inputs is how many inputs an edge from another task is in each subtask: a keyed one has records from every subtask of
 // the other task, any other from one.
 func (e *edge) inputs(parallelism int) int {
@@ -58,7 +69,7 @@ func (a *attempt) assemble() {
 	}
 	for _, p := range a.plans {
 		for i := range a.parallelism {
-			st := &subtask{a: a, ctx: a.ctx, plan: p, index: i, outlets: map[*port]any{}}
+			st := &subtask{a: a, ctx: a.ctx, plan: p, index: i, together: p.together(), outlets: map[*port]any{}}
 			st.watermark = a.startTime(p, i)
 			st.alarm.clock = a.o.Clock
 			st.readClock()

@@ -28,7 +28,7 @@ func To[T any](in Stream[T], uid string, sink Sink[T]) {
 		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
 		st.ops = append(st.ops, s)
 		st.hands = append(st.hands, s)
-		listen(st, in.from, s.push)
+		listenTo(st, in.from, s.take)
 	}
 }
 
@@ -43,13 +43,13 @@ type sinkTask[T any] struct {
 	stats *nodeStats
 }
 
-func (s *sinkTask[T]) push(v T, _ Time) {
-	s.buf = append(s.buf, v)
-	if len(s.buf) == cap(s.buf) {
+func (s *sinkTask[T]) take(rows stretch[T]) {
+	if len(s.buf)+len(rows.recs) > cap(s.buf) {
 		if err := s.flush(); err != nil {
 			panic(err)
 		}
 	}
+	s.buf = append(s.buf, rows.recs...)
 }
 
 func (s *sinkTask[T]) open() (err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,9 +57,8 @@ func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 	out := n.output("", times.at != nil)
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
-		s := &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, stats: st.statsOf(n)}
+		s := &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, at: make([]Time, batchSize), hand: handFor[T](st, n.uid), stats: st.statsOf(n)}
 		st.source = s
-		st.hands = append(st.hands, s)
 	}
 	return Stream[T]{out}
 }
@@ -75,14 +75,11 @@ type sourceTask[T any] struct {
 	splits  []*splitTask[T]
 	filled  chan filledBatch[T] // nil after a stop
 	stopped bool
-	ended   bool // all splits are done and no further ones will come
-	asleep  bool // downstream was told to go on without this subtask's time
-	timed   []T  // the records whose event time is being read, from the one in hand on
+	ended   bool   // all splits are done and no further ones will come
+	asleep  bool   // downstream was told to go on without this subtask's time
+	at      []Time // of the records that are sent on; zero without event time
+	hand    *recordHand[T]
 }
-
-func (s *sourceTask[T]) busy() bool { return len(s.timed) > 0 }
-
-func (s *sourceTask[T]) inHand() (uid, key, record string) { return s.n.uid, "", printed(s.timed[0]) }
 
 type splitTask[T any] struct {
 	id      string
@@ -317,12 +314,12 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	if f.err != nil && !errors.Is(f.err, io.EOF) {
 		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
 	}
-	if s.times.at == nil {
-		for i := range f.batch.recs {
-			s.out.push(f.batch.recs[i], 0)
+	for recs := f.batch.recs; len(recs) > 0; {
+		n := min(s.st.together, len(recs))
+		if err := s.pass(p, recs[:n]); err != nil {
+			return err
 		}
-	} else if err := s.takeTimed(p, f.batch.recs); err != nil {
-		return err
+		recs = recs[n:]
 	}
 	if len(f.batch.recs) > 0 {
 		p.asleep = false
@@ -338,18 +335,31 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	return s.tick()
 }
 
-func (s *sourceTask[T]) takeTimed(p *splitTask[T], recs []T) error {
+// pass sends records on, with their times.
+func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
+	at := s.at[:len(recs)]
+	if s.times.at != nil {
+		if err := s.readTimes(recs, at); err != nil {
+			return err
+		}
+		p.maxTime = max(p.maxTime, slices.Max(at))
+	}
+	s.out.send(stretch[T]{recs, at})
+	return nil
+}
+
+func (s *sourceTask[T]) readTimes(recs []T, at []Time) error {
+	s.hand.take(recs)
 	for i := range recs {
-		s.timed = recs[i:]
-		at := TimeOf(s.times.at(recs[i]))
-		s.timed = nil
-		if at == MinTime || at == MaxTime {
+		s.hand.i = i
+		t := TimeOf(s.times.at(recs[i]))
+		if t == MinTime || t == MaxTime {
 			return Permanent(&OperatorError{UID: s.n.uid, Record: printed(recs[i]),
 				Err: errors.New("event time is outside the years 1678 to 2261")})
 		}
-		p.maxTime = max(p.maxTime, at)
-		s.out.push(recs[i], at)
+		at[i] = t
 	}
+	s.hand.done()
 	return nil
 }
 

@@ -47,11 +47,17 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	n.build = func(st *subtask) {
 		to := makeOutlet[U](st, out)
 		h := handFor[T](st, n.label())
-		listen(st, in.from, func(v T, at Time) {
-			h.take(v)
-			u := f(v)
+		mapped := make([]U, batchSize)
+		listenTo(st, in.from, func(s stretch[T]) {
+			us := mapped[:len(s.recs)]
+			h.take(s.recs)
+			for i := range s.recs {
+				h.i = i
+				us[i] = f(s.recs[i])
+			}
 			h.done()
-			to.push(u, at)
+			to.send(stretch[U]{us, s.at})
+			clear(us)
 		})
 	}
 	return Stream[U]{out}
@@ -64,13 +70,15 @@ func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
 		h := handFor[T](st, n.label())
-		listen(st, in.from, func(v T, at Time) {
-			h.take(v)
-			ok := keep(v)
-			h.done()
-			if ok {
-				to.push(v, at)
+		listenTo(st, in.from, func(s stretch[T]) {
+			h.take(s.recs)
+			for i := range s.recs {
+				h.i = i
+				if keep(s.recs[i]) {
+					to.push(s.recs[i], s.at[i])
+				}
 			}
+			h.done()
 		})
 	}
 	return Stream[T]{out}
@@ -85,11 +93,13 @@ func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
 		var now Time
 		emit := Out[U]{to: to, now: &now}
 		h := handFor[T](st, n.label())
-		listen(st, in.from, func(v T, at Time) {
-			now = at
-			h.take(v)
-			if err := f(v, emit); err != nil {
-				panic(&OperatorError{UID: h.uid, Record: printed(v), Err: err})
+		listenTo(st, in.from, func(s stretch[T]) {
+			h.take(s.recs)
+			for i := range s.recs {
+				h.i, now = i, s.at[i]
+				if err := f(s.recs[i], emit); err != nil {
+					panic(&OperatorError{UID: h.uid, Record: printed(s.recs[i]), Err: err})
+				}
 			}
 			h.done()
 		})

@@ -50,9 +50,12 @@ type subtask struct {
 	plan  *taskPlan
 	index int
 
-	outlets map[*port]any // *outlet[T]
-	ops     []operator    // in topological order
-	keyed   []*keyedOp    // those with state
+	together int // records that go from operator to operator at a time
+
+	outlets map[*port]any          // *outlet[T]
+	flushes []interface{ flush() } // of the outlets, in topological order
+	ops     []operator             // in topological order
+	keyed   []*keyedOp             // those with state
 	senders []sender
 	clocked []clocked // those of the operators that go by the clock
 	hands   []hand    // in the order in which calls nest
@@ -198,10 +201,12 @@ func (st *subtask) receive(e *edge, use func(batch any)) {
 // over what was loaded meanwhile. No reference into state is in use here.
 func (st *subtask) endBatch() error {
 	for _, op := range st.ops {
+		st.flush()
 		if err := op.flush(); err != nil {
 			return err
 		}
 	}
+	st.flush()
 	for _, s := range st.senders {
 		s.flush()
 	}
@@ -212,6 +217,13 @@ func (st *subtask) endBatch() error {
 	return st.maintain()
 }
 
+// flush has no record stay in an outlet.
+func (st *subtask) flush() {
+	for _, o := range st.flushes {
+		o.flush()
+	}
+}
+
 // advance moves the subtask's time on: each operator fires before the next one sees the new time.
 func (st *subtask) advance(w Time) error {
 	if w <= st.watermark {
@@ -219,6 +231,7 @@ func (st *subtask) advance(w Time) error {
 	}
 	st.watermark = w
 	for _, op := range st.ops {
+		st.flush()
 		op.advance(w)
 	}
 	if err := st.endBatch(); err != nil {
