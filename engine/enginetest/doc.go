@@ -9,9 +9,9 @@
 //	                                └──────┬──────┘
 //	h = h.Restart()     a real checkpoint ─┘ and a new attempt that starts from it
 //
-// Push and Watermark return when the operator has worked off what they brought. Event time moves by Watermark alone, processing
-// time by Advance. Nothing
-// waits for the machine's clock and nothing touches the disk.
+// Push, Watermark and Advance return when the operator has worked off what they brought. Event time moves by Watermark
+// alone, processing time by Advance. Nothing waits for the machine's clock and nothing touches the disk. [Operator] drives
+// any graph with one input; [Process2] and [Operator2] do with two, each with records and watermarks of its own.
 //
 // [Run] drives a whole job to its end, with power cuts at places that a seed chooses, and another parallelism after each.
 // What its sinks have committed then should be what one undisturbed run commits:
@@ -24,5 +24,5 @@
 //
 // # Reading order
 //
-// harness.go, side.go: one operator. run.go: whole jobs. feed.go, sink.go, clock.go: what either runs on.
+// harness.go, harness2.go, side.go: one operator. driver.go, input.go: what they have in common. run.go: whole jobs. feed.go, sink.go, clock.go: what either runs on.
 package enginetest

@@ -85,6 +85,38 @@ func ExampleSide() {
 	// [3]
 }
 
+// Left are numbers in stock, right are orders.
+func ExampleProcess2() {
+	defer t.end()
+	h := enginetest.Process2(t, one[int], one[string], newStock)
+	h.PushLeft(noon, 7)
+	h.PushRight(noon, "tide")
+	h.PushRight(noon, "moon")
+	fmt.Println(h.Out(), enginetest.Side(h, refused))
+	h.WatermarkLeft(noon.Add(time.Hour))
+	fmt.Println(h.Out()) // the right input may still bring something
+	h.WatermarkRight(noon.Add(time.Hour))
+	fmt.Println(h.Out())
+	// Output:
+	// [tide: 3 left] [moon]
+	// [tide: 3 left]
+	// [tide: 3 left 13:00: 3]
+}
+
+func ExampleOperator2() {
+	defer t.end()
+	h := enginetest.Operator2(t, func(prices engine.Stream[int], names engine.Stream[string]) engine.Stream[string] {
+		return engine.IntervalJoin(engine.KeyBy(prices, one[int]), engine.KeyBy(names, one[string]), "named", engine.Inner,
+			engine.Within(-time.Minute, time.Minute), func(_ int, price *int, name *string) string { return fmt.Sprint(*name, " ", *price) })
+	})
+	h.PushLeft(noon, 12)
+	h.PushRight(noon.Add(time.Minute), "tide")
+	h.PushRight(noon.Add(time.Hour), "page")
+	fmt.Println(h.Out())
+	// Output:
+	// [tide 12]
+}
+
 func ExampleHarness_PushError() {
 	defer t.end()
 	h := enginetest.Process(t, lastDigit, newTotals)

@@ -82,11 +82,11 @@ func (f *Feed[T]) caughtUp() bool {
 	return true
 }
 
-// cut takes back what was added to a split from a place on. No job may be reading.
-func (f *Feed[T]) cut(split, from int) {
+// dropLast takes back what was added to a split last. No job may be reading.
+func (f *Feed[T]) dropLast(split int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.recs[split] = f.recs[split][:from]
+	f.recs[split] = f.recs[split][:len(f.recs[split])-1]
 }
 
 // Splits implements [engine.Source].

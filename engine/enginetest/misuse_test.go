@@ -80,6 +80,7 @@ func TestMisuse(t *testing.T) {
 		"push after the end":      {func(h harness) { h.End(); h.Push(noon, 3) }, "the input has ended"},
 		"restart after the end":   {func(h harness) { h.End(); h.Restart() }, "the input has ended"},
 		"no parallelism":          {func(h harness) { h.Rescale(0) }, "parallelism 0"},
+		"clock goes back":         {func(h harness) { h.Advance(-1) }, "the clock was to go back by 1ns"},
 		"side output of no one":   {func(h harness) { enginetest.Side(h, engine.Side[int]("even")) }, `no side output "even"`},
 		"side output, other type": {func(h harness) { enginetest.Side(h, engine.Side[string](odd)) }, `no side output "odd" of string`},
 	} {
@@ -87,6 +88,23 @@ func TestMisuse(t *testing.T) {
 			contains(t, fatal(t, func(tb testing.TB) {
 				c.misuse(enginetest.Process(tb, func(n int) int { return n }, newTotals))
 			}), c.says)
+		})
+	}
+}
+
+func TestMisuseOfTwoInputs(t *testing.T) {
+	type harness = *enginetest.Harness2[int, string, string]
+	for name, c := range map[string]struct {
+		misuse func(h harness)
+		says   string
+	}{
+		"left watermark goes back": {func(h harness) { h.WatermarkLeft(noon); h.WatermarkLeft(noon.Add(-1)) }, "is before the last one"},
+		"both go back for one":     {func(h harness) { h.WatermarkRight(noon); h.Watermark(noon.Add(-1)) }, "is before the last one"},
+		"right record fails":       {func(h harness) { h.PushRight(noon, "bad") }, "key 1, record bad: bad order"},
+		"push after the end":       {func(h harness) { h.End(); h.PushRight(noon, "") }, "the input has ended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			contains(t, fatal(t, func(tb testing.TB) { c.misuse(newStockHarness(tb)) }), c.says)
 		})
 	}
 }
@@ -113,6 +131,12 @@ func failing(t *testing.T, what string) {
 		h.PushError(noon, 1) // line: error
 	case "side":
 		enginetest.Side(h, engine.Side[int]("even")) // line: side
+	case "advance":
+		h.Advance(-1) // line: advance
+	case "watermark":
+		h.Watermark(time.Time{}) // line: watermark
+	case "two inputs":
+		newStockHarness(t).PushRight(noon, "bad") // line: two inputs
 	case "run":
 		enginetest.Run(t, func(*engine.Job) {}) // line: run
 	}
@@ -127,7 +151,7 @@ func TestFailuresAreReportedAtTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{"want", "push", "error", "side", "run"} {
+	for _, what := range []string{"want", "push", "error", "side", "advance", "watermark", "two inputs", "run"} {
 		before, _, _ := strings.Cut(string(source), "// line: "+what)
 		where := fmt.Sprintf("misuse_test.go:%d: ", 1+strings.Count(before, "\n"))
 		cmd := exec.Command(os.Args[0], "-test.run=^TestFailuresAreReportedAtTheCaller$")
@@ -147,6 +171,11 @@ func TestNothingLivesOnAfterTheTest(t *testing.T) {
 		h.Restart()
 		enginetest.Side(h, odd)
 		h.PushError(noon, -3)
+	})
+	t.Run("two inputs", func(t *testing.T) {
+		h := newStockHarness(t)
+		h.PushLeft(noon, 3)
+		h.Restart()
 	})
 	t.Run("failed", func(t *testing.T) {
 		fatal(t, func(tb testing.TB) { enginetest.Process(tb, lastDigit, newTotals).Push(noon, -3) })

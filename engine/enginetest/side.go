@@ -10,28 +10,33 @@ import (
 	"github.com/pagetide/pagetide/engine"
 )
 
-// Side returns all that the operator has sent to a side output. The first call for a tag connects it: the operator starts
-// over and everything that the harness was told so far is done once more, so that nothing is missing.
-func Side[T, In, Out any](h *Harness[In, Out], tag engine.Side[T]) []T {
-	h.t.Helper()
+// Side returns all that the operator of a [Harness] or [Harness2] has sent to a side output. The first call for a tag
+// connects it: the operator starts over and everything that the harness was told so far is done once more, so that nothing
+// is missing.
+func Side[T, Out any](h harness[Out], tag engine.Side[T]) []T {
+	d := h.driver()
+	d.t.Helper()
 	name := string(tag) + " " + reflect.TypeFor[T]().String()
-	for _, s := range h.sides {
+	for _, s := range d.sides {
 		if s.name == name {
 			return s.rows.(*rows[T]).all()
 		}
 	}
 	r := &rows[T]{}
-	h.sides = append(h.sides, &side[Out]{
+	d.sides = append(d.sides, &side[Out]{
 		name: name, rows: r, clear: r.clear,
 		attach: func(of engine.Stream[Out]) {
 			engine.To(engine.SideOutput(of, tag), "enginetest.side."+string(tag), r.sink())
 		},
 	})
-	if err := h.again(); err != nil {
-		h.t.Fatalf("side output %q: %v", string(tag), err)
+	if err := d.again(); err != nil {
+		d.t.Fatalf("side output %q: %v", string(tag), err)
 	}
 	return r.all()
 }
+
+// harness is either kind of it.
+type harness[Out any] interface{ driver() *driver[Out] }
 
 // side is a side output that is collected.
 type side[Out any] struct {
