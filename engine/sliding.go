@@ -180,7 +180,7 @@ func (t *slidingTask[K, In, Acc, O, A]) fire(end Time, k mmapstate.Key) {
 	t.dropBefore(k, &h, span.Start+t.slide)
 	t.keep(k, &h, end)
 	if ok {
-		result := t.agg.Result(t.closed.key, span, acc)
+		result := t.agg.Result(t.key, span, acc)
 		t.ctx.live = false
 		t.out.push(result, end-1)
 	}

@@ -59,7 +59,7 @@ func (t *tumblingTask[K, In, Acc, O, A]) fire(end Time, k mmapstate.Key) {
 	}
 	acc := *(*Acc)(p)
 	t.accs.Delete(at)
-	result := t.agg.Result(t.closed.key, span, acc)
+	result := t.agg.Result(t.key, span, acc)
 	t.ctx.live = false
 	t.out.push(result, end-1)
 }

@@ -11,24 +11,39 @@ import (
 // Assigner says which windows a record belongs to.
 type Assigner struct {
 	kind  string
-	size  time.Duration
+	size  time.Duration // the gap of sessions
 	slide time.Duration // of sliding windows
+	gap   any           // func(T) time.Duration, of sessions with a gap of each record's own
+	count int           // of count windows
 }
+
+// The kinds of assigners. They are part of fingerprints.
+const (
+	kindTumbling = "tumbling"
+	kindSliding  = "sliding"
+	kindSession  = "session"
+	kindCount    = "count"
+)
 
 // Tumbling cuts event time into windows of one size, counted from 1970-01-01 UTC: every record is in exactly one. The
 // size must be positive. A record whose window would reach beyond the range of [Time] ends the job with a permanent error.
-func Tumbling(size time.Duration) Assigner { return Assigner{kind: "tumbling", size: size} }
+func Tumbling(size time.Duration) Assigner { return Assigner{kind: kindTumbling, size: size} }
 
 // Sliding has windows of a size begin at every multiple of slide, counted from 1970-01-01 UTC: a record is in about
 // size/slide of them. Both must be positive, slide at most the size. Only windows that hold a record have a result, and
 // what a record costs does not grow with size/slide.
 func Sliding(size, slide time.Duration) Assigner {
-	return Assigner{kind: "sliding", size: size, slide: slide}
+	return Assigner{kind: kindSliding, size: size, slide: slide}
 }
 
-// String reads like "tumbling 24h0m0s" or "sliding 10s by 1s". It is part of the operator's fingerprint.
+// String reads like "tumbling 24h0m0s", "sliding 10s by 1s" or "count 100". It is part of the operator's fingerprint.
 func (a Assigner) String() string {
-	if a.slide > 0 {
+	switch {
+	case a.count > 0:
+		return fmt.Sprintf("%s %d", a.kind, a.count)
+	case a.gap != nil:
+		return a.kind + " by record"
+	case a.slide > 0:
 		return fmt.Sprintf("%s %s by %s", a.kind, a.size, a.slide)
 	}
 	return fmt.Sprintf("%s %s", a.kind, a.size)
@@ -37,9 +52,15 @@ func (a Assigner) String() string {
 // fault is what is wrong with the assigner, empty if nothing is.
 func (a Assigner) fault() string {
 	switch {
+	case a.kind == kindCount && a.count <= 0:
+		return fmt.Sprintf("window of %d records: want at least 1", a.count)
+	case a.kind == kindCount || a.gap != nil:
+		return ""
+	case a.kind == kindSession && a.size <= 0:
+		return fmt.Sprintf("sessions with a gap of %s: want a positive one", a.size)
 	case a.size <= 0:
 		return fmt.Sprintf("window of %s: want a positive size", a.size)
-	case a.kind == "sliding" && (a.slide <= 0 || a.slide > a.size):
+	case a.kind == kindSliding && (a.slide <= 0 || a.slide > a.size):
 		return fmt.Sprintf("window of %s that slides by %s: want a positive slide, at most the size", a.size, a.slide)
 	}
 	return ""
@@ -57,10 +78,11 @@ func (a Assigner) window(at Time) (w Span, ok bool) {
 	return w, w.Start > MinTime && w.End < MaxTime
 }
 
-// Windowed is a keyed stream cut into windows. [Aggregate] says what becomes of them.
+// Windowed is a keyed stream cut into windows. [Aggregate] or [ProcessWindow] says what becomes of them.
 type Windowed[K comparable, T any] struct {
 	in     Keyed[K, T]
 	assign Assigner
+	rule   rule
 	node   *node
 	late   *port
 }
@@ -69,18 +91,45 @@ const kindOpenWindow = "open window" // until an aggregate completes it
 
 const lateName = "late"
 
-// Window cuts a keyed stream with event time into windows.
-func Window[K comparable, T any](in Keyed[K, T], a Assigner) Windowed[K, T] {
+// Window cuts a keyed stream into windows. All but count windows need its event time.
+func Window[K comparable, T any](in Keyed[K, T], a Assigner, o ...WindowOption) Windowed[K, T] {
 	n := in.from.node.job.add(kindOpenWindow, "", in.from)
-	if !in.from.timed {
-		n.job.mistake("window over a stream without event time: give From an EventTime")
-	}
-	if fault := a.fault(); fault != "" {
+	w := Windowed[K, T]{in: in, assign: a, rule: ruleOf(o), node: n}
+	if fault := w.fault(); fault != "" {
 		n.job.mistake("%s", fault)
 	}
-	late := n.output(lateName, in.from.timed)
-	late.label = "late records"
-	return Windowed[K, T]{in: in, assign: a, node: n, late: late}
+	w.late = n.output(lateName, in.from.timed)
+	w.late.label = "late records"
+	return w
+}
+
+// fault is what is wrong with the window, empty if nothing is.
+func (w Windowed[K, T]) fault() string {
+	if fault := w.assign.fault(); fault != "" {
+		return fault
+	}
+	if w.assign.kind != kindCount && !w.in.from.timed {
+		return "window over a stream without event time: give From an EventTime"
+	}
+	if _, err := gapOf[T](w.assign); err != nil {
+		return err.Error()
+	}
+	return w.rule.fault(w.assign)
+}
+
+// begin makes the node what has become of the window, and gives it its main output. It is false if something has before.
+func (w Windowed[K, T]) begin(kind, uid string) (out *port, ok bool) {
+	n := w.node
+	if n.kind != kindOpenWindow {
+		n.job.mistake("the window at %s has an aggregate already", n.site)
+		return n.output("again", true), false
+	}
+	n.kind, n.uid, n.site, n.stateful = kind, uid, callSite(), true
+	out = n.output("", w.in.from.timed)
+	checkKey[K](n)
+	n.fingerprint = fmt.Sprintf("%s %s%s, key %s", kind, w.assign, w.rule.fingerprint(), reflect.TypeFor[K]())
+	w.in.exchange(n, n.ins[0])
+	return out, true
 }
 
 // Late is the stream of records that came after their window was closed. They are counted in any case. Time moves on after
@@ -105,118 +154,140 @@ type Aggregator[K comparable, In, Acc, O any] interface {
 }
 
 // Aggregate folds each window and emits its result when the watermark passes its end. The result carries the last
-// instant of the window.
+// instant of the window; that of a count window see [Count].
 func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Windowed[K, In], uid string, a A) Stream[O] {
-	n := w.node
-	if n.kind != kindOpenWindow {
-		n.job.mistake("the window at %s has an aggregate already", n.site)
-		return Stream[O]{n.output("again", true)}
+	out, ok := w.begin("window", uid)
+	if !ok {
+		return Stream[O]{out}
 	}
-	n.kind, n.uid, n.site, n.stateful = "window", uid, callSite(), true
-	out := n.output("", true)
-	checkKey[K](n)
-	if err := checkAccumulator[Acc](w.assign); err != nil {
+	n := w.node
+	if err := checkAccumulator[Acc](w.assign, w.rule); err != nil {
 		n.job.mistake("%s: accumulator: %v", n.label(), err)
 	}
-	n.fingerprint = fmt.Sprintf("window %s, key %s", w.assign, reflect.TypeFor[K]())
-	w.in.exchange(n, n.ins[0])
 	n.build = func(st *subtask) {
 		op := newWindowOp[K, In, O](st, w, out)
-		if w.assign.slide > 0 {
+		switch {
+		case w.assign.kind == kindTumbling && w.rule.usual():
+			t := newTumblingTask[K, In, Acc](op, a)
+			op.run(w, t, t.accs, t.onRecord, t.hint)
+		case w.assign.kind == kindSliding && w.rule.usual():
 			t := newSlidingTask[K, In, Acc](op, a)
 			op.run(w, t, t.accs, t.onRecord, t.hint)
-			return
+		default:
+			f := &folds[K, In, Acc, O, A]{op, a}
+			newWindowTask(op, w, f).run(w)
 		}
-		t := newTumblingTask[K, In, Acc](op, a)
-		op.run(w, t, t.accs, t.onRecord, t.hint)
 	}
 	return Stream[O]{out}
 }
 
 // checkAccumulator refuses a type that cannot lie in a page as a window keeps it.
-func checkAccumulator[Acc any](a Assigner) error {
+func checkAccumulator[Acc any](a Assigner, r rule) error {
 	_, err := flatWindow[Acc]()
-	if err == nil && a.slide > 0 {
+	switch {
+	case err != nil || a.kind == kindTumbling && r.usual():
+	case a.kind == kindSliding && r.usual():
 		_, err = flatWindow[panes[Acc]]()
+	default:
+		_, err = flatWindow[session[Acc]]() // the largest
 	}
 	return err
 }
 
-// windowOp is what operators over windows have in common in one subtask: the ends of open windows in order of time, and
-// what is in hand.
-type windowOp[K comparable, In, O any] struct {
+// windowBase is what operators over windows have in common in one subtask apart from what they take and emit: the ends of
+// open windows in order of time, and the window in hand.
+type windowBase[K comparable] struct {
 	*keyedOp
 	assign Assigner
 	keyer  *mmapstate.Keyer[K]
-	out    *outlet[O]
-	late   *outlet[In]
 	ends   *mmapstate.Index
-	rec    *keyed[K, In] // in hand; nil while a window closes
-	closed struct {      // in hand if rec is nil
-		key  K
-		span Span
-	}
-	buf []byte // key bytes of a window that closes
+	firing bool // a window is in hand, not a record
+	key    K    // of that window
+	span   Span
+	buf    []byte // key bytes of a window that closes
+}
+
+func newWindowBase[K comparable](st *subtask, n *node, a Assigner) *windowBase[K] {
+	keyer := keyerFor[K](st.a)
+	op := newKeyedOp(st, n, keyer.Shape())
+	return &windowBase[K]{keyedOp: op, assign: a, keyer: keyer, ends: must(op.store.Index("ends", op.shape))}
+}
+
+// windowOp is a windowBase with one input.
+type windowOp[K comparable, In, O any] struct {
+	*windowBase[K]
+	out  *outlet[O]
+	late *outlet[In]
+	rec  *keyed[K, In] // in hand, unless a window is
 }
 
 func newWindowOp[K comparable, In, O any](st *subtask, w Windowed[K, In], out *port) *windowOp[K, In, O] {
-	keyer := keyerFor[K](st.a)
-	op := newKeyedOp(st, w.node, keyer.Shape())
-	t := &windowOp[K, In, O]{
-		keyedOp: op, assign: w.assign, keyer: keyer,
-		out: makeOutlet[O](st, out), late: makeOutlet[In](st, w.late),
-		ends: must(op.store.Index("ends", op.shape)),
-	}
-	op.describe = t.describeHand
+	b := newWindowBase[K](st, w.node, w.assign)
+	t := &windowOp[K, In, O]{windowBase: b, out: makeOutlet[O](st, out), late: makeOutlet[In](st, w.late)}
+	b.describe = t.describeHand
 	return t
 }
 
 // run lets the operator have its records.
 func (t *windowOp[K, In, O]) run(w Windowed[K, In], op operator, accs *mmapstate.Cells, use, hint func(*keyed[K, In])) {
 	t.st.ops = append(t.st.ops, op)
-	t.hinted = []*mmapstate.Cells{accs}
+	if accs != nil {
+		t.hinted = []*mmapstate.Cells{accs}
+	}
 	w.in.connect(t.keyedOp, t.node.ins[0], t.keyer, use, hint)
 }
 
 // take has a record in hand.
-func (t *windowOp[K, In, O]) take(r *keyed[K, In]) { t.rec = r }
+func (t *windowOp[K, In, O]) take(r *keyed[K, In]) { t.rec, t.firing = r, false }
 
 func (t *windowOp[K, In, O]) keyOf(r *keyed[K, In]) mmapstate.Key {
 	return mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: t.keyer.Bytes(&r.key)}
 }
 
-func (t *windowOp[K, In, O]) outOfRange(r *keyed[K, In]) {
-	t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", r.at, t.assign.size)))
+func (t *windowOp[K, In, O]) outOfRange(r *keyed[K, In]) { t.beyond(r.at, t.assign.size) }
+
+// beyond ends the attempt with the record in hand, whose window would not close.
+func (t *windowBase[K]) beyond(at Time, size time.Duration) {
+	t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", at, size)))
 }
 
 func (t *windowOp[K, In, O]) tooLate(r *keyed[K, In]) { t.late.push(r.val, r.at) }
 
 // closing has a window in hand.
-func (t *windowOp[K, In, O]) closing(k mmapstate.Key, span Span) {
-	t.rec, t.closed.key, t.closed.span = nil, t.keyer.Decode(k.Bytes), span
+func (t *windowBase[K]) closing(k mmapstate.Key, span Span) {
+	t.firing, t.key, t.span = true, t.keyer.Decode(k.Bytes), span
 	t.ctx.live = true
 }
 
 // advance closes the windows that end at or before the instant after w, in order of their ends.
-func (t *windowOp[K, In, O]) advance(w Time, fire func(end Time, k mmapstate.Key)) {
+func (t *windowBase[K]) advance(w Time, fire func(end Time, k mmapstate.Key)) {
 	t.drain()
 	t.watermark = max(t.watermark, w)
+	t.pop(t.ends, w.Add(1), fire)
+}
+
+// pop calls f with the entries of an index up to a time, in order of time.
+func (t *windowBase[K]) pop(x *mmapstate.Index, until Time, f func(at Time, k mmapstate.Key)) {
 	for {
-		end, k, ok := t.ends.Pop(int64(w.Add(1)), t.buf[:0])
+		at, k, ok := x.Pop(int64(until), t.buf[:0])
 		if !ok {
 			return
 		}
 		t.buf = k.Bytes
-		fire(Time(end), k)
+		f(Time(at), k)
 		t.st.pause()
 	}
 }
 
 func (t *windowOp[K, In, O]) describeHand() (key, record string) {
-	if t.rec == nil {
-		return printed(t.closed.key), "window " + t.closed.span.String()
+	if t.firing {
+		return t.describeWindow()
 	}
 	return printed(t.rec.key), printed(t.rec.val)
+}
+
+func (t *windowBase[K]) describeWindow() (key, record string) {
+	return printed(t.key), "window " + t.span.String()
 }
 
 func (t *windowOp[K, In, O]) flush() error {

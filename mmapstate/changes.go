@@ -52,7 +52,7 @@ func sameKeys(a, b *StateView) error {
 	switch {
 	case nameA != nameB || seedA != seedB || groupsA != groupsB:
 		return fmt.Errorf("state %q: keys are hashed in different ways: %w", a.Name, meta.ErrIncompatible)
-	case a.Kind != b.Kind || a.numbered != b.numbered || a.key.shape.Fingerprint != b.key.shape.Fingerprint:
+	case a.Kind != b.Kind || a.numbers != b.numbers || a.key.shape.Fingerprint != b.key.shape.Fingerprint:
 		return fmt.Errorf("state %q was a %s of key %s and has become a %s of key %s: %w", a.Name, a.Kind, a.Key, b.Kind, b.Key, meta.ErrIncompatible)
 	}
 	return nil

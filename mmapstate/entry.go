@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -29,28 +30,28 @@ type Entry struct {
 	// Times are the times of a list's elements or a map's fields, as Value has them, under a TTL.
 	Times json.RawMessage
 
-	timeFirst bool   // of an index
-	sort      []byte // the key's bytes
-	n         int64  // Start or Time of an index
+	timeFirst bool     // of an index
+	sort      []byte   // the key's bytes
+	at        int64    // Time of an index
+	n         [2]int64 // Start, and an element's place in the window
 }
 
 // Compare orders entries of one state, also of two checkpoints, in the order of [StateView.All]. It is zero for entries
 // of the same place.
 func (e Entry) Compare(o Entry) int {
-	keys, ns := bytes.Compare(e.sort, o.sort), cmp.Compare(e.n, o.n)
-	if e.timeFirst {
-		keys, ns = ns, keys
-	}
-	return cmp.Or(cmp.Compare(e.Group, o.Group), keys, ns)
+	return cmp.Or(cmp.Compare(e.Group, o.Group), cmp.Compare(e.at, o.at), bytes.Compare(e.sort, o.sort), slices.Compare(e.n[:], o.n[:]))
 }
 
 // Append appends the entry as one JSON object: "key", "start", "value", "time" and "times", as far as there are; of an
-// index "time" and "key". Times are in RFC 3339 with nanoseconds.
+// index "time", "key" and "start". Times are in RFC 3339 with nanoseconds.
 func (e Entry) Append(b []byte) []byte {
 	b = append(b, '{')
 	if e.timeFirst {
 		b = appendTime(append(b, `"time":`...), *e.Time)
 		b = append(append(b, `,"key":`...), e.Key...)
+		if e.Start != nil {
+			b = appendTime(append(b, `,"start":`...), *e.Start)
+		}
 		return append(b, '}')
 	}
 	b = append(append(b, `"key":`...), e.Key...)

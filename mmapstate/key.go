@@ -23,7 +23,7 @@ type Key struct {
 // KeyShape describes the keys of a state.
 type KeyShape struct {
 	Fixed       int    // bytes of every key, 0 if they vary
-	Suffix      int    // bytes at the end that Key.With or a map of maps added, 0 if none, -1 if they vary
+	Suffix      int    // bytes at the end that Key.With, WithPair or a map of maps added, 0 if none, -1 if they vary
 	Fingerprint string // of the type
 
 	base int // bytes in front of the suffix, 0 if they vary
@@ -50,6 +50,21 @@ func (k Key) With(n uint64, scratch *[]byte) Key {
 	b = binary.LittleEndian.AppendUint64(b, n)
 	*scratch = b
 	return Key{Hash: joinHash(k.Hash, n), Group: k.Group, Bytes: b}
+}
+
+// pairPrint is how key types name what [Key.WithPair] adds.
+const pairPrint = "le:[2]uint64"
+
+// WithPair is the shape of keys extended by [Key.WithPair].
+func (k KeyShape) WithPair() KeyShape { return k.extended(16, k.Fingerprint+"+"+pairPrint) }
+
+// WithPair extends a key by two numbers: an element of a window of the key, and its place there. It is else as With.
+func (k Key) WithPair(n, m uint64, scratch *[]byte) Key {
+	b := append((*scratch)[:0], k.Bytes...)
+	b = binary.LittleEndian.AppendUint64(b, n)
+	b = binary.LittleEndian.AppendUint64(b, m)
+	*scratch = b
+	return Key{Hash: joinHash(k.Hash, hashSuffix(b[len(k.Bytes):])), Group: k.Group, Bytes: b}
 }
 
 // Hinted is With without the bytes: good for hints, which read none.

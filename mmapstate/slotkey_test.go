@@ -32,6 +32,9 @@ func TestRehashIsTheHash(t *testing.T) {
 			if e := k.With(uint64(n), &scratch); shape.With().rehash(e.Bytes, seed) != e.Hash {
 				t.Errorf("%s of %d bytes with a number", shape.Fingerprint, n)
 			}
+			if e := k.WithPair(uint64(n), 7, &scratch); shape.WithPair().rehash(e.Bytes, seed) != e.Hash {
+				t.Errorf("%s of %d bytes with two numbers", shape.Fingerprint, n)
+			}
 			for _, field := range shapes {
 				for m := range 20 {
 					e, joined := k.join(make(field, m).Bytes, shape, field, &scratch), shape.join(field)

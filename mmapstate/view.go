@@ -32,7 +32,7 @@ type StateView struct {
 	view      *View
 	key       viewKey // as the program declared it
 	field     viewKey // of a nested map
-	numbered  bool    // keys are extended by a number: windows
+	numbers   int     // that extend the keys, at most 2: the start of a window, an element's place in it
 	ttl       TTL
 	main      meta.State
 	items     meta.State // of a list or nested map
@@ -88,11 +88,8 @@ func (v *View) describe(st meta.State, d []Decoder) *StateView {
 	s := &StateView{Name: st.Name, Kind: ViewValue, view: v, main: st, Entries: v.entries(st.No)}
 	var print string
 	s.ttl, print = cutMark(st.Type)
-	of := st.Key
-	if st.Kind != meta.KindIndex {
-		of, s.numbered = strings.CutSuffix(st.Key, "+u64")
-	}
-	s.key = parseViewKey(of)
+	of, numbers := cutNumbers(st.Key)
+	s.numbers, s.key = numbers, parseViewKey(of)
 	switch {
 	case st.Kind == meta.KindIndex:
 		s.Kind = ViewIndex
@@ -113,6 +110,17 @@ func (v *View) describe(st meta.State, d []Decoder) *StateView {
 	s.Key, s.Type = readable(of), readable(st.Type)
 	s.valueSize, s.value = texterOf(about.Kind, print, d)
 	return s
+}
+
+// cutNumbers takes off what Key.With or WithPair have added to a key type.
+func cutNumbers(print string) (of string, numbers int) {
+	if of, ok := strings.CutSuffix(print, "+u64"); ok {
+		return of, 1
+	}
+	if of, ok := strings.CutSuffix(print, "+"+pairPrint); ok {
+		return of, 2
+	}
+	return print, 0
 }
 
 // part finds another table of the state.

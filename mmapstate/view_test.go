@@ -130,7 +130,14 @@ func fillWindows(s *mmapstate.Store) {
 	keyer := must(mmapstate.NewKeyer[string](s.HashSeed(), s.KeyGroups()))
 	accs := must(s.Cells("accs", keyer.Shape().With(), 8, "le:int64"))
 	ends := must(s.Index("ends", keyer.Shape()))
+	early := must(s.Index("early", keyer.Shape().With()))
+	elements := must(s.Cells("elements", keyer.Shape().WithPair(), 8, "le:int64"))
 	var buf []byte
+	for n := range int64(4) {
+		k := "k"
+		*(*int64)(elements.Ref(keyer.Key(&k).WithPair(uint64(n/2), uint64(n%2), &buf))) = n
+		early.Insert(keyer.Key(&k).With(uint64(n%2), &buf), n/2)
+	}
 	for _, start := range []int64{7e9, -1, 5} {
 		for _, k := range []string{"k", "kk"} {
 			key := keyer.Key(&k)
@@ -163,6 +170,12 @@ func TestView(t *testing.T) {
 		"accs": `{"key":"k","start":"1969-12-31T23:59:59.999999999Z","value":-1}` + "\n" + `{"key":"k","start":"1970-01-01T00:00:00.000000005Z","value":5}` +
 			"\n" + `{"key":"k","start":"1970-01-01T00:00:07Z","value":7000000000}` + "\n" + `{"key":"kk","start":"1969-12-31T23:59:59.999999999Z","value":-1}` +
 			"\n" + `{"key":"kk","start":"1970-01-01T00:00:00.000000005Z","value":5}` + "\n" + `{"key":"kk","start":"1970-01-01T00:00:07Z","value":7000000000}`,
+		"early": `{"time":"1970-01-01T00:00:00Z","key":"k","start":"1970-01-01T00:00:00Z"}` + "\n" +
+			`{"time":"1970-01-01T00:00:00Z","key":"k","start":"1970-01-01T00:00:00.000000001Z"}` + "\n" +
+			`{"time":"1970-01-01T00:00:00.000000001Z","key":"k","start":"1970-01-01T00:00:00Z"}` + "\n" +
+			`{"time":"1970-01-01T00:00:00.000000001Z","key":"k","start":"1970-01-01T00:00:00.000000001Z"}`,
+		"elements": `{"key":"k","start":"1970-01-01T00:00:00Z","value":0}` + "\n" + `{"key":"k","start":"1970-01-01T00:00:00Z","value":1}` + "\n" +
+			`{"key":"k","start":"1970-01-01T00:00:00.000000001Z","value":2}` + "\n" + `{"key":"k","start":"1970-01-01T00:00:00.000000001Z","value":3}`,
 		"ends": `{"time":"1970-01-01T00:00:00Z","key":"k"}` + "\n" + `{"time":"1970-01-01T00:00:00Z","key":"kk"}` + "\n" +
 			`{"time":"1970-01-01T00:00:00.000000006Z","key":"k"}` + "\n" + `{"time":"1970-01-01T00:00:00.000000006Z","key":"kk"}` + "\n" +
 			`{"time":"1970-01-01T00:00:07.000000001Z","key":"k"}` + "\n" + `{"time":"1970-01-01T00:00:07.000000001Z","key":"kk"}`,

@@ -29,8 +29,9 @@ type viewReader struct {
 type viewRef struct {
 	pg       *page
 	off      uint32
-	from, to int   // in keys
-	n        int64 // the time of an index entry, the number that extends a key
+	from, to int      // in keys
+	at       int64    // the time of an index entry
+	n        [2]int64 // the numbers that extend the key
 }
 
 // open makes a store of one key group and declares the state in it.
@@ -59,8 +60,11 @@ func (r *viewReader) declare() (err error) {
 	if s.items.Name != "" {
 		_, print = cutMark(s.items.Type)
 	}
-	if s.numbered {
+	switch s.numbers {
+	case 1:
 		key = key.With()
+	case 2:
+		key = key.WithPair()
 	}
 	switch {
 	case s.Kind == ViewIndex:
@@ -99,9 +103,9 @@ func (r *viewReader) collect(only *Key) (err error) {
 		return nil
 	case r.tree != nil:
 		r.collectIndex(only)
-	case only != nil && !r.s.numbered:
+	case only != nil && r.s.numbers == 0:
 		if pg, _, off := r.table.find(r.sh, *only); pg != nil {
-			r.add(pg, off, 0, r.table.keyAt(r.sh, pg, off, nil), nil)
+			r.add(viewRef{pg: pg, off: off}, r.table.keyAt(r.sh, pg, off, nil), nil)
 		}
 	default:
 		most := uint64(r.sh.pages) * pageSize / 8 // slots in as many pages
@@ -110,15 +114,7 @@ func (r *viewReader) collect(only *Key) (err error) {
 				r.sh.damaged(r.sh.heads[r.table.no].root, "buckets are named more than once")
 			}
 			r.buf = r.table.keyAt(r.sh, pg, off, r.buf[:0])
-			key, n := r.buf, int64(0)
-			if r.s.numbered {
-				if len(r.buf) < 8 {
-					r.sh.damaged(r.sh.heads[r.table.no].root, "key of %d bytes ends in a number of 8", len(r.buf))
-				}
-				key = r.buf[:len(r.buf)-8]
-				n = int64(binary.LittleEndian.Uint64(r.buf[len(key):]))
-			}
-			r.add(pg, off, n, key, only)
+			r.add(viewRef{pg: pg, off: off}, r.buf, only)
 			return true
 		})
 	}
@@ -140,25 +136,30 @@ func (r *viewReader) collectIndex(only *Key) {
 		}
 		last = rank{at: at.at, hash: at.hash, seq: at.seq + 1}
 		r.buf = r.tree.keyAt(r.sh, pg, off, r.buf[:0])
-		r.add(pg, off, at.at, r.buf, only)
+		r.add(viewRef{pg: pg, off: off, at: at.at}, r.buf, only)
 	}
 }
 
-func (r *viewReader) add(pg *page, off uint32, n int64, key []byte, only *Key) {
-	if only == nil || bytes.Equal(only.Bytes, key) {
-		from := len(r.keys)
+// add notes an entry with the key that it has in the state.
+func (r *viewReader) add(ref viewRef, key []byte, only *Key) {
+	base := len(key) - 8*r.s.numbers
+	if base < 0 {
+		r.sh.damaged(0, "key of %d bytes ends in %d numbers of 8", len(key), r.s.numbers)
+	}
+	for i := range r.s.numbers {
+		ref.n[i] = int64(binary.LittleEndian.Uint64(key[base+8*i:]))
+	}
+	if key = key[:base]; only == nil || bytes.Equal(only.Bytes, key) {
+		ref.from = len(r.keys)
 		r.keys = append(r.keys, key...)
-		r.refs = append(r.refs, viewRef{pg: pg, off: off, from: from, to: len(r.keys), n: n})
+		ref.to = len(r.keys)
+		r.refs = append(r.refs, ref)
 	}
 }
 
 func (r *viewReader) sort() {
 	slices.SortFunc(r.refs, func(a, b viewRef) int {
-		keys, ns := bytes.Compare(r.keys[a.from:a.to], r.keys[b.from:b.to]), cmp.Compare(a.n, b.n)
-		if r.tree != nil {
-			return cmp.Or(ns, keys)
-		}
-		return cmp.Or(keys, ns)
+		return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(r.keys[a.from:a.to], r.keys[b.from:b.to]), slices.Compare(a.n[:], b.n[:]))
 	})
 }
 
@@ -167,18 +168,18 @@ func (r *viewReader) entry(i int) (e Entry, err error) {
 	defer catch(&err)
 	ref := r.refs[i]
 	key := r.keys[ref.from:ref.to]
-	e = Entry{Group: r.sh.id.Group(), Key: r.s.key.text(nil, key), sort: key, n: ref.n}
+	e = Entry{Group: r.sh.id.Group(), Key: r.s.key.text(nil, key), sort: key, at: ref.at, n: ref.n}
+	if r.s.numbers > 0 {
+		e.Start = &ref.n[0]
+	}
 	switch {
 	case r.tree != nil:
-		e.Time, e.timeFirst = &ref.n, true
+		e.Time, e.timeFirst = &ref.at, true
 	case r.lists != nil:
 		r.list(&e, r.key(key))
 	case r.maps != nil:
 		r.nested(&e, r.key(key))
 	default:
-		if r.s.numbered {
-			e.Start = &ref.n
-		}
 		e.Value = r.valueAt(nil, r.table, ref.pg, ref.off)
 		e.Time = r.stamp(r.table, ref.pg, ref.off)
 	}

@@ -1,0 +1,111 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// whats counts what somebody did.
+type whats struct{}
+
+func (whats) Add(n *int64, _ stamped)       { *n++ }
+func (whats) Merge(into *int64, from int64) { *into += from }
+func (whats) Result(user string, w engine.Span, n int64) string {
+	return fmt.Sprintf("%s from %s to %s: %d", user, clockTime(w.Start), clockTime(w.End), n)
+}
+
+func clockTime(t engine.Time) string { return t.UTC().Format("15:04") }
+
+func ExampleSession() {
+	job := engine.NewJob("sessions")
+	clicks := stampedStream(job, "clicks", stamped{"ann", "a", noon(0)}, stamped{"ann", "b", noon(4)}, stamped{"ann", "c", noon(20)})
+	sessions := engine.Window(byUser(clicks), engine.Session(5*time.Minute))
+	engine.To(engine.Aggregate(sessions, "sessions", whats{}), "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ann from 12:00 to 12:09: 2
+	// ann from 12:20 to 12:25: 1
+}
+
+// Readers stay for longer than others.
+func ExampleSessionBy() {
+	job := engine.NewJob("sessions")
+	clicks := stampedStream(job, "clicks", stamped{"ann", "read", noon(0)}, stamped{"ann", "skip", noon(20)}, stamped{"ann", "skip", noon(23)})
+	sessions := engine.Window(byUser(clicks), engine.SessionBy(func(s stamped) time.Duration {
+		if s.What == "read" {
+			return 30 * time.Minute
+		}
+		return 2 * time.Minute
+	}))
+	engine.To(engine.Aggregate(sessions, "sessions", whats{}), "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output: ann from 12:00 to 12:30: 3
+}
+
+func ExampleCount() {
+	job := engine.NewJob("pairs")
+	orders := stampedStream(job, "orders", stamped{"ann", "tea", noon(0)}, stamped{"ann", "cake", noon(1)}, stamped{"ann", "milk", noon(9)})
+	engine.To(engine.Aggregate(engine.Window(byUser(orders), engine.Count(2)), "pairs", whats{}), "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ann from 12:00 to 12:01: 2
+	// ann from 12:09 to 12:09: 1
+}
+
+func ExampleProcessWindow() {
+	job := engine.NewJob("lists")
+	orders := stampedStream(job, "orders", stamped{"ann", "tea", noon(0)}, stamped{"ann", "cake", noon(1)}, stamped{"ann", "milk", noon(70)})
+	hours := engine.Window(byUser(orders), engine.Tumbling(time.Hour))
+	lists := engine.ProcessWindow(hours, "lists",
+		func(ctx *engine.Context, user string, w engine.Span, orders iter.Seq[stamped], out engine.Out[string]) error {
+			var all []string
+			for o := range orders {
+				all = append(all, o.What)
+			}
+			slices.Sort(all)
+			out.Emit(fmt.Sprintf("%s from %s: %s", user, clockTime(w.Start), strings.Join(all, ", ")))
+			return nil
+		})
+	engine.To(lists, "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ann from 12:00: cake, tea
+	// ann from 13:00: milk
+}
+
+// A record that comes an hour late corrects the result of its window.
+func ExampleAllowedLateness() {
+	job := engine.NewJob("late")
+	var recs []stamped
+	for i := range 300 { // some batches: time moves on after each
+		recs = append(recs, stamped{"ann", "visits", noon(i)})
+	}
+	recs = append(recs, stamped{"ann", "visited", noon(200)})
+	visits := stampedStream(job, "visits", recs...)
+	hours := engine.Window(byUser(visits), engine.Tumbling(time.Hour), engine.AllowedLateness(2*time.Hour))
+	engine.To(engine.Aggregate(hours, "hours", whats{}), "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ann from 12:00 to 13:00: 60
+	// ann from 13:00 to 14:00: 60
+	// ann from 14:00 to 15:00: 60
+	// ann from 15:00 to 16:00: 60
+	// ann from 15:00 to 16:00: 61
+	// ann from 16:00 to 17:00: 60
+}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// pane is in sliding.go: the greatest stretch of time that divides size and slide; of tumbling windows, all of it.
+
+// slot is a pane with a value of its own.
+type slot[V any] struct {
+	Value V
+}
+
+// paneWindows are the tumbling or sliding windows of keys: each is made of panes, which overlap no other. A window costs as much
+// as it has panes.
+type paneWindows[K comparable, V any] struct {
+	*windowCore[K, V]
+	size, slide, pane Time
+	slots             *mmapstate.Cells // by (key, start of the pane): slot
+	start             Time             // of the pane that was placed last
+}
+
+func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V] {
+	p := &paneWindows[K, V]{windowCore: c, size: Time(c.assign.size), slide: Time(c.assign.slide)}
+	if p.slide == 0 {
+		p.slide = p.size
+	}
+	p.pane = gcd(p.size, p.slide)
+	p.slots = must(c.store.Cells("slots", c.shape.With(), int(unsafe.Sizeof(slot[V]{})), must(flatWindow[slot[V]]())))
+	return p
+}
+
+// firstEnd is the end of the first window that ends after a time.
+func (p *paneWindows[K, V]) firstEnd(at Time) Time {
+	return floor(at-p.size, p.slide) + p.slide + p.size
+}
+
+// lastEnd is the end of the last window that a time belongs to.
+func (p *paneWindows[K, V]) lastEnd(at Time) Time { return floor(at, p.slide) + p.size }
+
+func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
+	if own.Start < MinTime+2*p.size || own.Start > MaxTime.Add(-p.lateness)-2*p.size {
+		p.beyond(own.Start, p.assign.size)
+	}
+	if p.dead(p.lastEnd(own.Start)) {
+		return nil, 0
+	}
+	p.start = floor(own.Start, p.pane)
+	s, created := p.slots.RefOrCreate(k.With(uint64(p.start), &p.scratch))
+	if created {
+		p.open(k, p.start)
+	}
+	return &(*slot[V])(s).Value, p.start
+}
+
+// open sees to it that the first window that is still to fire and holds a pane does. Each that fires sees to the next.
+func (p *paneWindows[K, V]) open(k mmapstate.Key, start Time) {
+	if end := p.firstEnd(max(start, p.mark+1)); end <= p.lastEnd(start) {
+		p.ends.Insert(k, int64(end))
+	}
+}
+
+func (p *paneWindows[K, V]) cells() *mmapstate.Cells { return p.slots }
+
+func (p *paneWindows[K, V]) hint(k mmapstate.Key, at Time) mmapstate.Key {
+	return k.Hinted(uint64(floor(at, p.pane)))
+}
+
+// placed fires the windows again that were over when the record came.
+func (p *paneWindows[K, V]) placed(k mmapstate.Key) {
+	if p.retired == nil {
+		return
+	}
+	for end := p.firstEnd(p.start); p.over(end) && end <= p.lastEnd(p.start); end += p.slide {
+		if !p.dead(end) {
+			p.result(k, end)
+			p.stays(k, end)
+		}
+	}
+}
+
+// result fires a window. More says that the next window has some of its panes, too.
+func (p *paneWindows[K, V]) result(k mmapstate.Key, end Time) (more bool) {
+	w := Span{end - p.size, end}
+	p.parts = p.parts[:0]
+	for start := w.Start; start < end; start += p.pane {
+		if s := (*slot[V])(p.slots.Peek(k.With(uint64(start), &p.scratch))); s != nil {
+			p.parts = append(p.parts, s.Value)
+			more = more || start >= w.Start+p.slide
+		}
+	}
+	if len(p.parts) == 0 {
+		p.fail(fmt.Errorf("window %s is open but has no panes", w))
+	}
+	p.fire(k, w, end-1, p.parts...)
+	return more
+}
+
+func (p *paneWindows[K, V]) end(end Time, k mmapstate.Key) {
+	if p.result(k, end) {
+		p.ends.Insert(k, int64(end+p.slide))
+	}
+	if !p.stays(k, end) {
+		p.forget(k, end)
+	}
+}
+
+func (p *paneWindows[K, V]) retire(at Time, k mmapstate.Key) { p.forget(k, at.Add(-p.lateness)) }
+
+// forget drops the panes that no window after one has.
+func (p *paneWindows[K, V]) forget(k mmapstate.Key, end Time) {
+	for start := end - p.size; start < end-p.size+p.slide; start += p.pane {
+		at := k.With(uint64(start), &p.scratch)
+		if s := (*slot[V])(p.slots.Peek(at)); s != nil {
+			v := s.Value
+			p.slots.Delete(at)
+			p.what.drop(k, v)
+		}
+	}
+}
+
+func (p *paneWindows[K, V]) finish() {}

@@ -1,0 +1,200 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/pagetide/pagetide/mmapstate"
+)
+
+// A window operator is put together of three parts that know little of each other:
+//
+//	windows  which windows a key has, and where each one's value lies     panes, sessions, counts
+//	content  what the value is                                            an accumulator, or the records themselves
+//	rule     when windows fire, and how long they stay                    end, lateness, early results
+//
+// Aggregates over tumbling and sliding windows without a rule of their own do with less: see tumbling.go and sliding.go.
+
+// windows are the windows of the keys of one subtask. Each keeps a value, whose zero value is that of no records.
+type windows[V any] interface {
+	// place gives the value that takes in a record, nil if that is too late. The record alone would make a window of own.
+	// The id is that of the value, as long as the key has no other with the same.
+	place(k mmapstate.Key, own Span) (v *V, id Time)
+
+	// hint is what place will look up, of cells.
+	hint(k mmapstate.Key, at Time) mmapstate.Key
+	cells() *mmapstate.Cells
+
+	// placed is called when the value that was given last has taken the record in.
+	placed(k mmapstate.Key)
+
+	end(at Time, k mmapstate.Key)    // an entry of ends is due
+	retire(at Time, k mmapstate.Key) // an entry of retired is
+	finish()                         // the input has ended, and all entries were due
+}
+
+// content is what windows keep.
+type content[K comparable, V any] interface {
+	merge(k mmapstate.Key, into *V, from V) // from is no longer used
+	emit(k mmapstate.Key, key K, w Span, parts []V)
+	drop(k mmapstate.Key, v V) // what v refers to is no longer used
+}
+
+// windowCore is an operator of such parts in one subtask, apart from what it takes.
+type windowCore[K comparable, V any] struct {
+	*windowBase[K]
+	rule
+	what    content[K, V]
+	which   windows[V]
+	mark    Time             // windows that end by the instant after it have fired
+	passed  Time             // the watermark that what is emitted now must not be late for
+	retired *mmapstate.Index // when windows that have fired are forgotten: their ends, and the lateness; nil without
+	parts   []V
+}
+
+func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K, V]) *windowCore[K, V] {
+	c := &windowCore[K, V]{windowBase: b, rule: r, what: what, mark: b.watermark, passed: b.watermark}
+	if r.lateness > 0 {
+		c.retired = must(b.store.Index("retired", b.shape))
+	}
+	switch b.assign.kind {
+	case kindCount:
+		c.which = newCountWindows(c)
+	case kindSession:
+		c.which = newSessionWindows(c)
+	default:
+		c.which = newPaneWindows(c)
+	}
+	return c
+}
+
+// over says that a window has fired, by its end.
+func (c *windowCore[K, V]) over(end Time) bool { return end-1 <= c.mark }
+
+// dead says that a window is forgotten, by its end.
+func (c *windowCore[K, V]) dead(end Time) bool { return end.Add(c.lateness)-1 <= c.mark }
+
+// fire emits the result of a window, with a time to carry.
+func (c *windowCore[K, V]) fire(k mmapstate.Key, w Span, at Time, parts ...V) {
+	c.closing(k, w)
+	c.ctx.key, c.ctx.time = k, at
+	c.what.emit(k, c.key, w, parts)
+	c.ctx.live = false
+}
+
+// stays has a window that has fired forgotten when no late record may come to it any more. It is false if none may now.
+func (c *windowCore[K, V]) stays(k mmapstate.Key, end Time) bool {
+	if c.retired == nil {
+		return false
+	}
+	c.retired.Insert(k, int64(end.Add(c.lateness)))
+	return true
+}
+
+// advance fires what ends by the instant after w, and forgets what is dead then.
+func (c *windowCore[K, V]) advance(w Time) {
+	c.drain()
+	c.watermark = max(c.watermark, w)
+	c.mark = max(c.mark, w)
+	c.pop(c.ends, c.mark.Add(1), c.which.end)
+	if c.retired != nil {
+		c.pop(c.retired, c.mark.Add(1), c.which.retire)
+	}
+	if w == MaxTime {
+		c.which.finish()
+	}
+	c.passed = c.watermark
+}
+
+// keeper is content that records of one input are added to.
+type keeper[K comparable, In, V any] interface {
+	content[K, V]
+	add(k mmapstate.Key, id Time, v *V, r *keyed[K, In])
+}
+
+// windowTask is an operator over windows of any kind with one input, in one subtask.
+type windowTask[K comparable, In, O, V any] struct {
+	*windowOp[K, In, O]
+	core *windowCore[K, V]
+	keep keeper[K, In, V]
+	own  func(*keyed[K, In]) Span // the window of a record alone
+}
+
+func newWindowTask[K comparable, In, O, V any](op *windowOp[K, In, O], w Windowed[K, In], keep keeper[K, In, V]) *windowTask[K, In, O, V] {
+	return &windowTask[K, In, O, V]{
+		windowOp: op, keep: keep, core: newWindowCore[K, V](op.windowBase, w.rule, keep), own: ownWindow[K, In](op.windowBase, w.rule.lateness),
+	}
+}
+
+func (t *windowTask[K, In, O, V]) run(w Windowed[K, In]) {
+	t.windowOp.run(w, t, t.core.which.cells(), t.onRecord, t.hint)
+}
+
+func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
+	t.take(r)
+	t.ctx.live = true
+	k := t.keyOf(r)
+	v, id := t.core.which.place(k, t.own(r))
+	if v == nil {
+		t.ctx.live = false
+		t.tooLate(r)
+		return
+	}
+	t.keep.add(k, id, v, r)
+	t.core.which.placed(k)
+	t.ctx.live = false
+}
+
+func (t *windowTask[K, In, O, V]) hint(r *keyed[K, In]) {
+	t.hints = append(t.hints, t.core.which.hint(mmapstate.Key{Hash: r.hash, Group: r.group}, r.at))
+}
+
+func (t *windowTask[K, In, O, V]) advance(w Time) { t.core.advance(w) }
+
+func (t *windowTask[K, In, O, V]) snapshot(a *ack) error { return t.freeze(a) }
+
+// ownWindow gives the window that a record alone makes: with sessions up to its gap, else just where it is.
+func ownWindow[K comparable, In any](t *windowBase[K], lateness time.Duration) func(*keyed[K, In]) Span {
+	if t.assign.kind != kindSession {
+		return func(r *keyed[K, In]) Span { return Span{r.at, r.at} }
+	}
+	gap := must(gapOf[In](t.assign))
+	return func(r *keyed[K, In]) Span {
+		d := t.assign.size
+		if gap != nil {
+			d = gap(r.val)
+		}
+		if d <= 0 {
+			t.fail(Permanent(badGap(d)))
+		}
+		end := r.at.Add(d)
+		if end.Add(lateness) == MaxTime {
+			t.beyond(r.at, d)
+		}
+		return Span{r.at, end}
+	}
+}
+
+// folds is content that an aggregator folds.
+type folds[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struct {
+	*windowOp[K, In, O]
+	agg A
+}
+
+func (f *folds[K, In, Acc, O, A]) add(_ mmapstate.Key, _ Time, acc *Acc, r *keyed[K, In]) {
+	f.agg.Add(acc, r.val)
+}
+
+func (f *folds[K, In, Acc, O, A]) merge(_ mmapstate.Key, into *Acc, from Acc) {
+	f.agg.Merge(into, from)
+}
+
+func (f *folds[K, In, Acc, O, A]) emit(_ mmapstate.Key, key K, w Span, parts []Acc) {
+	for _, p := range parts[1:] {
+		f.agg.Merge(&parts[0], p)
+	}
+	result := f.agg.Result(key, w, parts[0])
+	f.ctx.live = false
+	f.out.push(result, f.ctx.time)
+}
+
+func (f *folds[K, In, Acc, O, A]) drop(mmapstate.Key, Acc) {}

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// WindowOption refines a [Window]: when it fires, besides at its end.
+type WindowOption func(*rule)
+
+// AllowedLateness keeps windows for a while after their end: a record that comes until the watermark has passed the end by
+// d fires its window at once and again, with all that is in it by then. What comes later still is late. A result that
+// follows another one replaces it; both carry the last instant of the window, so that the second is itself late to
+// windows further down. d must not be negative; zero is as without it.
+func AllowedLateness(d time.Duration) WindowOption { return func(r *rule) { r.lateness = d } }
+
+// rule is when windows fire.
+type rule struct {
+	lateness time.Duration
+}
+
+func ruleOf(o []WindowOption) (r rule) {
+	for _, opt := range o {
+		opt(&r)
+	}
+	return r
+}
+
+// usual says that windows fire at their end, and are gone.
+func (r rule) usual() bool { return r.lateness == 0 }
+
+// fault is what is wrong with the rule, empty if nothing is.
+func (r rule) fault(a Assigner) string {
+	switch {
+	case r.lateness < 0:
+		return fmt.Sprintf("allowed lateness of %s: it must not be negative", r.lateness)
+	case r.lateness > 0 && a.kind == kindCount:
+		return "a count window has no time to be late for: it takes no AllowedLateness"
+	}
+	return ""
+}
+
+// fingerprint is what the state depends on.
+func (r rule) fingerprint() (s string) {
+	if r.lateness > 0 {
+		s += fmt.Sprintf(" and %s late", r.lateness)
+	}
+	return s
+}
