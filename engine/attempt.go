@@ -40,6 +40,7 @@ type attempt struct {
 	splits   splitLists
 	building *node                     // whose parts are being made
 	trial    bool                      // only made to be looked at
+	aligned  map[string]*alignment     // groups of sources, by name
 	commands map[*subtask]chan command // of the subtasks that read sources
 	started  chan struct{}             // closed when sources may read
 	coord    *coordinator

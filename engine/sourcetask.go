@@ -51,13 +51,11 @@ func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 	if len(t) > 1 {
 		j.mistake("source %q: more than one event time", uid)
 	}
-	if times.lag < 0 || times.idle < 0 {
-		j.mistake("source %q: negative duration", uid)
-	}
+	times.declare(j, uid)
 	out := n.output("", times.at != nil)
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
-		s := &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, at: make([]Time, batchSize), hand: handFor[T](st, n.uid), stats: st.statsOf(n)}
+		s := &sourceTask[T]{st: st, n: n, src: src, times: times, out: to, at: make([]Time, batchSize), hand: handFor[T](st, n.uid), stats: st.statsOf(n), group: st.a.align(times.group)}
 		st.source = s
 	}
 	return Stream[T]{out}
@@ -79,6 +77,8 @@ type sourceTask[T any] struct {
 	asleep  bool   // downstream was told to go on without this subtask's time
 	at      []Time // of the records that are sent on; zero without event time
 	hand    *recordHand[T]
+	group   *alignment      // nil: none
+	moved   <-chan struct{} // closed when the group has moved on since align
 }
 
 type splitTask[T any] struct {
@@ -89,6 +89,9 @@ type splitTask[T any] struct {
 	asleep  bool
 	heard   time.Time // when the last record came
 	free    chan *Batch[T]
+	stand   *stand      // in the group, if there is one
+	ahead   bool        // of the group, by too much
+	kept    []*Batch[T] // from the reader
 }
 
 type filledBatch[T any] struct {
@@ -108,6 +111,7 @@ func (s *sourceTask[T]) run() error {
 	filled := make(chan filledBatch[T])
 	s.filled = filled
 	s.assign()
+	s.joinGroup()
 	if err := s.begin(ctx, commands); err != nil {
 		return err
 	}
@@ -255,13 +259,15 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	s.listen()
 	var c command
 	var f filledBatch[T]
-	rung := false
+	rung, moved := false, false
 	select {
 	case c = <-commands:
 	case f = <-s.input():
 	case <-again:
 	case <-s.st.alarm.ring:
 		rung = true
+	case <-s.moved:
+		moved = true
 	case <-s.st.ctx.Done():
 	}
 	stop()
@@ -278,6 +284,11 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 			return err
 		}
 		s.doze()
+		return s.tick()
+	case moved:
+		if err := s.st.begin(); err != nil {
+			return err
+		}
 		return s.tick()
 	}
 	return nil
@@ -331,7 +342,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	s.stats.skipped.Add(f.batch.skipped)
 	p.pos = f.pos
 	p.done = f.err != nil
-	p.free <- f.batch
+	s.giveBack(p, f.batch)
 	return s.tick()
 }
 
@@ -342,7 +353,7 @@ func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
 		if err := s.readTimes(recs, at); err != nil {
 			return err
 		}
-		p.maxTime = max(p.maxTime, slices.Max(at))
+		p.maxTime = s.seen(p.maxTime, recs, at)
 	}
 	s.out.send(stretch[T]{recs, at})
 	return nil
@@ -363,13 +374,27 @@ func (s *sourceTask[T]) readTimes(recs []T, at []Time) error {
 	return nil
 }
 
+// seen is what a split keeps of the times that it has seen, with those of more records.
+func (s *sourceTask[T]) seen(seen Time, recs []T, at []Time) Time {
+	if s.times.next == nil {
+		return max(seen, slices.Max(at))
+	}
+	s.hand.take(recs)
+	for i := range recs {
+		s.hand.i = i
+		seen = s.times.see(seen, recs[i], at[i])
+	}
+	s.hand.done()
+	return seen
+}
+
 // listen has the alarm ring when the first split that is awake will have been silent for too long.
 func (s *sourceTask[T]) listen() {
 	if s.times.idle == 0 || s.stopped {
 		return
 	}
 	for _, p := range s.splits {
-		if !p.done && !p.asleep {
+		if !p.done && !p.asleep && !p.ahead {
 			s.st.alarm.set(p.heard.Add(s.times.idle))
 		}
 	}
@@ -381,7 +406,7 @@ func (s *sourceTask[T]) doze() {
 		return
 	}
 	for _, p := range s.splits {
-		p.asleep = !p.done && s.st.read.Sub(p.heard) >= s.times.idle
+		p.asleep = !p.done && !p.ahead && s.st.read.Sub(p.heard) >= s.times.idle
 	}
 }
 
@@ -390,16 +415,14 @@ func (s *sourceTask[T]) tick() error {
 	if err := s.st.endBatch(); err != nil {
 		return err
 	}
+	s.align()
 	least, greatest, awake, done := MaxTime, MinTime, false, true
 	for _, p := range s.splits {
 		if p.done {
 			continue
 		}
 		done = false
-		w := MinTime
-		if p.maxTime != MinTime {
-			w = p.maxTime.Add(-s.times.lag - 1)
-		}
+		w := s.times.after(p.maxTime)
 		greatest = max(greatest, w)
 		if !p.asleep {
 			least, awake = min(least, w), true

@@ -1,9 +1,5 @@
 package engine
 
-import (
-	"time"
-)
-
 // Stream is a flow of records of one type. Streams are values; using one twice sends every record both ways.
 type Stream[T any] struct{ from *port }
 
@@ -11,32 +7,6 @@ type Stream[T any] struct{ from *port }
 type Keyed[K comparable, T any] struct {
 	from *port
 	key  func(T) K
-}
-
-// WatermarkStrategy says how far a stream's time lags behind the largest time seen.
-type WatermarkStrategy struct{ lag time.Duration }
-
-// OutOfOrder promises that a record's event time is at most bound before the largest seen in its split. Records that break
-// the promise may be late for their window. The bound must not be negative.
-func OutOfOrder(bound time.Duration) WatermarkStrategy { return WatermarkStrategy{lag: bound} }
-
-// Times says how to read event time off a source's records.
-type Times[T any] struct {
-	at   func(T) time.Time
-	lag  time.Duration
-	idle time.Duration
-}
-
-// EventTime takes event time from the records themselves.
-func EventTime[T any](at func(T) time.Time, w WatermarkStrategy) Times[T] {
-	return Times[T]{at: at, lag: w.lag}
-}
-
-// Idle lets time go on without a split that has had no record for d of wall-clock time, until its next one; d must not
-// be negative, and 0 waits for every split for ever. While all are silent, time stands where the last one left it.
-func (t Times[T]) Idle(d time.Duration) Times[T] {
-	t.idle = d
-	return t
 }
 
 // Map sends f(record) for every record. Like all functions of the graph, f is called by several subtasks at once if the
