@@ -44,8 +44,8 @@ cross: ## build and vet for every platform that is supported, and see the others
 			{ echo "a build for $$arch is not refused"; exit 1; }; done
 
 .PHONY: torture
-torture: ## kill the real binary KILLS times over ROWS rows, at parallelism 1 and 2, and compare its output
-	PAGETIDE_KILLS=$(KILLS) PAGETIDE_ROWS=$(ROWS) $(GO) test -count=1 -run TestKilledAndResumed -v -timeout 60m ./cmd/pagetide
+torture: ## kill the real binary, and a job of all operators, KILLS times over ROWS rows, and compare the output
+	PAGETIDE_KILLS=$(KILLS) PAGETIDE_ROWS=$(ROWS) $(GO) test -count=1 -run KilledAndResumed -v -timeout 60m ./cmd/pagetide
 
 .PHONY: crash
 crash: ## cut the power after every file-system call of every workload; SIZE=n builds n times the random states

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pagetide/pagetide/engine/app"
 )
 
 // TestKilledAndResumed kills the real process at random moments, with checkpoints every 50 ms, resumes it each time, and
@@ -248,7 +250,13 @@ func binary(t *testing.T) string {
 	return built
 }
 
+// asProgram, set in the environment, makes this test's binary the program of everyOperator.
+const asProgram = "PAGETIDE_EVERY_OPERATOR"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		app.Main(everyOperator)
+	}
 	code := m.Run()
 	if built != "" {
 		os.RemoveAll(filepath.Dir(built))

@@ -1,0 +1,114 @@
+package main_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+)
+
+// batch is what everyOperator must make of n records: the rows of each sink, by name, in any order. It is written without
+// the engine.
+func batch(n int64) map[string][]string {
+	all := make([]reading, n)
+	for i := range all {
+		all[i] = readingNo(int64(i))
+	}
+	return map[string][]string{
+		"tumbling": windowed(all, tumble, tumble),
+		"sliding":  windowed(all, slideSize, slide),
+		"join":     joined(all),
+		"process":  bucketed(all),
+		"union":    tallied(all),
+	}
+}
+
+// windowed puts each record into every window of a size that begins at a multiple of slide and holds it.
+func windowed(all []reading, size, slide time.Duration) (rows []string) {
+	type window struct {
+		key   int64
+		start engine.Time
+	}
+	in := map[window][]reading{}
+	for _, r := range all {
+		for start := r.At - r.At%engine.Time(slide); start > r.At-engine.Time(size); start -= engine.Time(slide) {
+			w := window{r.Key, start}
+			in[w] = append(in[w], r)
+		}
+	}
+	for w, rs := range in {
+		rows = append(rows, summed(w.key, w.start, w.start.Add(size), rs))
+	}
+	return rows
+}
+
+// summed is a window's row.
+func summed(key int64, start, end engine.Time, rs []reading) string {
+	a := spread{int64(len(rs)), 0, rs[0].N, rs[0].N}
+	for _, r := range rs {
+		a.sum, a.least, a.most = a.sum+r.N, min(a.least, r.N), max(a.most, r.N)
+	}
+	return fmt.Sprintf("%d [%s, %s): %d %d %d..%d", key, start, end, a.n, a.sum, a.least, a.most)
+}
+
+func byKey(all []reading) map[int64][]reading {
+	keys := map[int64][]reading{}
+	for _, r := range all {
+		keys[r.Key] = append(keys[r.Key], r)
+	}
+	return keys
+}
+
+func joined(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		met := map[int64]bool{}
+		for i := range rs {
+			l := &rs[i]
+			if !l.even() {
+				continue
+			}
+			for k := max(0, i-500); k < min(len(rs), i+500); k++ { // beyond are none within the interval
+				r := &rs[k]
+				if apart := r.At.Sub(l.At); r.odd() && apart >= lower && apart <= upper {
+					rows = append(rows, pairOf(key, l, r).Row)
+					met[l.N], met[r.N] = true, true
+				}
+			}
+		}
+		for i := range rs {
+			switch r := &rs[i]; {
+			case met[r.N]:
+			case r.even():
+				rows = append(rows, pairOf(key, r, nil).Row)
+			default:
+				rows = append(rows, pairOf(key, nil, r).Row)
+			}
+		}
+	}
+	return rows
+}
+
+func bucketed(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		sums := map[engine.Time]int64{}
+		for _, r := range rs {
+			sums[bucketOf(r.At)] += r.N
+		}
+		for end, sum := range sums {
+			rows = append(rows, fmt.Sprintf("%d %s: %d", key, end, sum))
+		}
+	}
+	return rows
+}
+
+// tallied counts each record twice: it comes by two ways.
+func tallied(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		sum := int64(0)
+		for _, r := range rs {
+			sum += 2 * r.N
+		}
+		rows = append(rows, fmt.Sprintf("key %d: %d %d %d", key, 2*len(rs), 2*len(rs), sum))
+	}
+	return rows
+}

@@ -1,0 +1,181 @@
+package main_test
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/app"
+	"github.com/pagetide/pagetide/engine/connect/file"
+)
+
+// everyOperator is a job with all kinds of operators, each with a sink of its own: rows in the folder of its name. The test
+// binary is its program, see TestMain.
+var everyOperator = app.Job{
+	Name:  "every-operator",
+	About: "all kinds of operators over made-up records",
+	New: func(args *flag.FlagSet) app.Build {
+		rows := args.Int64("rows", 1000, "how many records")
+		rate := args.Float64("rate", 0, "records per second; 0: no limit")
+		out := args.String("output", "", "folder of the sinks' folders")
+		return func(job *engine.Job) error {
+			buildEveryOperator(job, engine.GenerateOptions{Splits: 3, Count: *rows, Rate: *rate}, *out)
+			return nil
+		}
+	},
+}
+
+// reading is a made-up record.
+type reading struct {
+	Key int64
+	N   int64
+	At  engine.Time
+}
+
+// The readings of everyOperator are apart by readingStep, out of order by less than disorder, of readingKeys keys.
+const (
+	readingStep = 10 * time.Millisecond
+	disorder    = time.Second
+	readingKeys = 97
+)
+
+var readingStart = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// readingNo is the i-th record. It depends on nothing else.
+func readingNo(i int64) reading {
+	h := fnv.New64a()
+	h.Write(strconv.AppendInt(nil, i, 10))
+	chance := h.Sum64()
+	at := readingStart.Add(time.Duration(i)*readingStep - time.Duration(chance%uint64(disorder)))
+	return reading{Key: int64(chance >> 32 % readingKeys), N: i, At: engine.TimeOf(at)}
+}
+
+func (r reading) key() int64      { return r.Key }
+func (r reading) time() time.Time { return r.At.UTC() }
+func (r reading) even() bool      { return r.N%2 == 0 }
+func (r reading) odd() bool       { return r.N%2 != 0 }
+
+// result is a row of any sink.
+type result struct {
+	Row string `json:"row"`
+}
+
+// The shapes of the operators, for the batch that compares.
+const (
+	tumble    = 5 * time.Second
+	slideSize = 6 * time.Second
+	slide     = 2 * time.Second
+	lower     = -500 * time.Millisecond
+	upper     = 700 * time.Millisecond
+	bucket    = 10 * time.Second
+)
+
+func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
+	to := func(name string, rows engine.Stream[result]) {
+		engine.To(rows, name+" out", file.JSONLinesSink[result](filepath.Join(dir, name)))
+	}
+	in := engine.From(job, "readings", engine.Generate(o, func(i int64, _ time.Time) reading { return readingNo(i) }),
+		engine.EventTime(reading.time, engine.OutOfOrder(disorder)))
+	byKey := engine.KeyBy(in, reading.key)
+	even, odd := engine.Filter(in, reading.even), engine.Filter(in, reading.odd)
+
+	to("tumbling", engine.Aggregate(engine.Window(byKey, engine.Tumbling(tumble)), "tumbling", spread{}))
+	to("sliding", engine.Aggregate(engine.Window(byKey, engine.Sliding(slideSize, slide)), "sliding", spread{}))
+	to("join", engine.IntervalJoin(engine.KeyBy(even, reading.key), engine.KeyBy(odd, reading.key), "join",
+		engine.FullOuter, engine.Within(lower, upper), pairOf))
+	to("process", engine.Process(byKey, "process", newBuckets))
+	to("union", engine.Process(engine.KeyBy(engine.Union(odd, even, in), reading.key), "union", newTally))
+}
+
+// spread is an accumulator of number, sum and range.
+type spread struct{ n, sum, least, most int64 }
+
+func (spread) Add(a *spread, r reading) { spread{}.Merge(a, spread{1, r.N, r.N, r.N}) }
+
+func (spread) Merge(into *spread, from spread) {
+	if into.n == 0 {
+		*into = from
+		return
+	}
+	*into = spread{into.n + from.n, into.sum + from.sum, min(into.least, from.least), max(into.most, from.most)}
+}
+
+func (spread) Result(key int64, w engine.Span, a spread) result {
+	return result{fmt.Sprintf("%d %s: %d %d %d..%d", key, w, a.n, a.sum, a.least, a.most)}
+}
+
+func pairOf(key int64, l, r *reading) result {
+	show := func(r *reading) string {
+		if r == nil {
+			return "nobody"
+		}
+		return fmt.Sprint(r.N)
+	}
+	return result{fmt.Sprintf("%d: %s %s", key, show(l), show(r))}
+}
+
+// buckets sums what falls into a bucket of event time in a map, and tells it by a timer.
+type buckets struct {
+	sums engine.CellMap[engine.Time, int64]
+	full engine.Timer
+}
+
+func newBuckets(s *engine.Setup) *buckets {
+	b := &buckets{sums: engine.NewCellMap[engine.Time, int64](s, "sums")}
+	b.full = engine.NewTimer(s, "full", b.onFull)
+	return b
+}
+
+func bucketOf(at engine.Time) engine.Time { return at - at%engine.Time(bucket) + engine.Time(bucket) }
+
+func (b *buckets) OnRecord(ctx *engine.Context, _ int64, r reading, _ engine.Out[result]) error {
+	end := bucketOf(ctx.Time())
+	*b.sums.Ref(ctx, end) += r.N
+	b.full.Set(ctx, end)
+	return nil
+}
+
+func (b *buckets) onFull(ctx *engine.Context, key int64, at engine.Time, out engine.Out[result]) error {
+	out.Emit(result{fmt.Sprintf("%d %s: %d", key, at, *b.sums.Ref(ctx, at))})
+	b.sums.Delete(ctx, at)
+	return nil
+}
+
+// tally keeps everything that a key has had, in every kind of state, and tells it when the input ends.
+type tally struct {
+	count engine.Cell[int64]
+	all   engine.ListState[int64]
+	text  engine.ValueState[string]
+	done  engine.Timer
+}
+
+func newTally(s *engine.Setup) *tally {
+	t := &tally{
+		count: engine.NewCell[int64](s, "count"), all: engine.NewListState[int64](s, "all"),
+		text: engine.NewValueState[string](s, "text"),
+	}
+	t.done = engine.NewTimer(s, "done", t.onDone)
+	return t
+}
+
+func (t *tally) OnRecord(ctx *engine.Context, key int64, r reading, _ engine.Out[result]) error {
+	*t.count.Ref(ctx)++
+	t.all.Append(ctx, r.N)
+	t.text.Set(ctx, fmt.Sprint("key ", key))
+	t.done.Set(ctx, engine.TimeOf(readingStart.AddDate(10, 0, 0)))
+	return nil
+}
+
+func (t *tally) onDone(ctx *engine.Context, _ int64, _ engine.Time, out engine.Out[result]) error {
+	text, _ := t.text.Get(ctx)
+	sum := int64(0)
+	for n := range t.all.All(ctx) {
+		sum += n
+	}
+	out.Emit(result{fmt.Sprintf("%s: %d %d %d", text, *t.count.Ref(ctx), t.all.Len(ctx), sum)})
+	return nil
+}
