@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"engine":              {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine/internal/sim"},
 	"engine/internal/...": {},
 	"engine/connect/...":  {"meta", "snapshotter/vfs", "engine"},
-	"engine/enginetest":   {"snapshotter/vfs", "engine", "engine/internal/sim"},
+	"engine/enginetest":   {"meta", "snapshotter/vfs", "engine", "engine/internal/sim"},
 	"engine/app":          {"meta", "mmapstate", "snapshotter", "snapshotter/vfs", "engine"},
 }
 

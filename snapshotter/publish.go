@@ -36,6 +36,9 @@ type Info struct {
 // other, that it is not and never will be. meta.ErrRevoked says that a later attempt has begun. When ctx ends, the cuts
 // get their verdict at once, even while storage hangs.
 func (p *Pending) Publish(ctx context.Context, m *meta.Metadata) (Info, error) {
+	if ctx.Err() != nil {
+		p.giveUp(context.Cause(ctx)) // now: not while it is being written
+	}
 	stop := context.AfterFunc(ctx, func() { p.giveUp(context.Cause(ctx)) })
 	defer stop()
 	info, err := p.write(m)

@@ -1,5 +1,5 @@
 // Package enginetest tests what runs on package engine: one operator with records and watermarks fed by hand, or a whole
-// job that is killed again and again.
+// job in a simulated world where it is killed again and again.
 //
 //	h := enginetest.Process(t, Payment.card, newFraud)
 //
@@ -13,8 +13,8 @@
 // alone, processing time by Advance. Nothing waits for the machine's clock and nothing touches the disk. [Operator] drives
 // any graph with one input; [Process2] and [Operator2] do with two, each with records and watermarks of its own.
 //
-// [Run] drives a whole job to its end, with power cuts at places that a seed chooses, and another parallelism after each.
-// What its sinks have committed then should be what one undisturbed run commits:
+// [Run] takes a whole job to its end, step by step in an order that a seed chooses, with power cuts and other failures, and
+// another parallelism after each stop. What its sinks have committed then should be what one undisturbed run commits:
 //
 //	var alerts enginetest.Sink[Alert]
 //	enginetest.Run(t, func(job *engine.Job) { graph(job, payments, &alerts) }, enginetest.Seed(7), enginetest.Kills(3))
@@ -24,5 +24,6 @@
 //
 // # Reading order
 //
-// harness.go, harness2.go, side.go: one operator. driver.go, input.go: what they have in common. run.go: whole jobs. feed.go, sink.go, clock.go: what either runs on.
+// harness.go, harness2.go, side.go: one operator. driver.go, input.go: what they have in common. run.go, world.go, life.go, trouble.go:
+// whole jobs. feed.go, sink.go, clock.go: what either runs on.
 package enginetest

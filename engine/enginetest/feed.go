@@ -18,12 +18,12 @@ type Feed[T any] struct {
 	reading []int         // by split, where a reader waits for more; -1: none does
 	ended   bool          // nothing will be added
 	more    chan struct{} // closed when there is more to read
-	idle    chan struct{} // closed when a reader begins to wait
+	idle    chan struct{} // closed when a reader begins to wait; nil unless somebody wants to know
 }
 
 // NewFeed makes an empty feed of at least one split.
 func NewFeed[T any](splits int) *Feed[T] {
-	f := &Feed[T]{recs: make([][]T, max(splits, 1)), more: make(chan struct{}), idle: make(chan struct{})}
+	f := &Feed[T]{recs: make([][]T, max(splits, 1)), more: make(chan struct{})}
 	for range f.recs {
 		f.reading = append(f.reading, -1)
 	}
@@ -60,6 +60,9 @@ func ring(bell *chan struct{}) {
 func (f *Feed[T]) drained(over <-chan struct{}) {
 	for {
 		f.mu.Lock()
+		if f.idle == nil {
+			f.idle = make(chan struct{})
+		}
 		done, idle := f.caughtUp(), f.idle
 		f.mu.Unlock()
 		if done {
@@ -151,7 +154,10 @@ func (r *feedReader[T]) fill(b *engine.Batch[T]) (more <-chan struct{}, ended bo
 	}
 	if b.Len() == 0 {
 		f.reading[r.split] = r.at
-		ring(&f.idle)
+		if f.idle != nil {
+			close(f.idle)
+			f.idle = nil
+		}
 	}
 	return f.more, f.ended && r.at == len(recs)
 }

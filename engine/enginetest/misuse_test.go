@@ -139,6 +139,13 @@ func failing(t *testing.T, what string) {
 		newStockHarness(t).PushRight(noon, "bad") // line: two inputs
 	case "run":
 		enginetest.Run(t, func(*engine.Job) {}) // line: run
+	case "record":
+		graph := func(job *engine.Job) {
+			in := engine.From(job, "in", engine.SliceSource(1))
+			bad := engine.FlatMap(in, func(int, engine.Out[int]) error { return engine.Permanent(errNegative) })
+			engine.To(bad, "out", &enginetest.Sink[int]{})
+		}
+		enginetest.Run(t, graph, enginetest.Seed(5), enginetest.Kills(0)) // line: record
 	}
 }
 
@@ -151,7 +158,10 @@ func TestFailuresAreReportedAtTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, what := range []string{"want", "push", "error", "side", "advance", "watermark", "two inputs", "run"} {
+	for what, says := range map[string]string{
+		"want": "", "push": "", "error": "", "side": "", "advance": "", "watermark": "", "two inputs": "", "run": "has no source",
+		"record": "enginetest.Seed(5), after 0 kills and ",
+	} {
 		before, _, _ := strings.Cut(string(source), "// line: "+what)
 		where := fmt.Sprintf("misuse_test.go:%d: ", 1+strings.Count(before, "\n"))
 		cmd := exec.Command(os.Args[0], "-test.run=^TestFailuresAreReportedAtTheCaller$")
@@ -160,7 +170,7 @@ func TestFailuresAreReportedAtTheCaller(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: the test passes", what)
 		}
-		contains(t, string(out), where)
+		contains(t, string(out), where, says)
 	}
 }
 

@@ -1,15 +1,12 @@
 package enginetest
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/pagetide/pagetide/engine"
-	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
 // Option refines a [Run].
@@ -17,112 +14,79 @@ type Option func(*plan)
 
 // plan is what a Run does to its job.
 type plan struct {
-	seed  uint64
-	kills int
+	seed   uint64
+	kills  int
+	faults int
+	others int // requests of checkpoints, stops, and so on
 }
 
-// Seed chooses where the job is killed, what the disk keeps of that, and at which parallelism the job goes on; default 1.
-// The places are the same each time. Between the tasks of the job the order is the scheduler's.
+// Seed chooses all that happens: the order of events, where the job is killed and what the disk keeps of that, what else
+// fails, and at which parallelism the job goes on. The same seed does the same each time. Default 1.
 func Seed(n uint64) Option { return func(p *plan) { p.seed = n } }
 
 // Kills says how often the job is killed, at most: one that ends before is done. Default 1.
 func Kills(n int) Option { return func(p *plan) { p.kills = n } }
 
-// Run runs a job to its end, killing it on the way: at some call to the storage of its checkpoints everything stops, of
-// what was not synced a part is lost, and the job is built anew and resumes. It returns how often that happened. The
-// graph's input must be bounded and its sources and sinks must outlive a kill, as [Feed] and [Sink] do: they are the
-// outside world. The test ends if the job fails by itself.
-func Run(t testing.TB, graph func(*engine.Job), o ...Option) (kills int) {
+// Faults says how many other things go wrong, at most: a call to storage fails, a subtask fails as its user's functions
+// may, a sink fails to commit, before or after it has. The job survives each by itself. Default 0.
+func Faults(n int) Option { return func(p *plan) { p.faults = n } }
+
+// Requests says how often somebody asks for a checkpoint, stops the job or cancels it, at most; what was stopped or cancelled
+// goes on from its checkpoint. Default 0.
+func Requests(n int) Option { return func(p *plan) { p.others = n } }
+
+// Report is what has happened in a [Run].
+type Report struct {
+	Kills       int    // of the process
+	Restarts    int    // within a process, after a failure
+	Faults      int    // injected
+	Checkpoints int    // completed
+	Steps       int    // of all tasks
+	Hash        uint64 // of the trace: equal for equal seeds, as long as the job and the engine are the same
+	Trace       string // a line for each step
+}
+
+// Run runs a job to its end in a simulated world. Its tasks, the writing of its checkpoints and the commits of its sinks take
+// turns in an order that a seed chooses; time is virtual and moves when all wait for it, or in between; and things go wrong:
+// the process is killed, of what was not synced a part is lost, and the job is built anew and resumes. The test fails, with the
+// seed and the last steps, if the job fails by itself, does not come to its end, or leaves a checkpoint or a goroutine
+// behind.
+//
+// The graph's input must be bounded. Its sources and sinks must outlive a kill, as [Feed] and [Sink] do: they are the outside
+// world. Channels and timers that they use should be made within graph: see package testing/synctest, which this builds on.
+func Run(t *testing.T, graph func(*engine.Job), o ...Option) Report {
 	t.Helper()
 	p := plan{seed: 1, kills: 1}
 	for _, opt := range o {
 		opt(&p)
 	}
-	w := world{rnd: rand.New(rand.NewPCG(p.seed, 0)), disk: vfs.NewMem(), graph: graph}
-	for {
-		finished, err := w.live(kills < p.kills)
-		switch {
-		case err != nil:
-			t.Fatalf("enginetest.Seed(%d), after %d kills: %v", p.seed, kills, err)
-		case finished:
-			return kills
+	w := newWorld(p, graph)
+	if err := bubble(t, w.run); err != nil {
+		r := w.report()
+		if testing.Verbose() {
+			t.Log(r.Trace)
 		}
-		kills++
+		t.Fatalf("enginetest.Seed(%d), after %d kills and %d steps: %v\nthe last steps (all of them with -v):\n%s", p.seed, r.Kills, r.Steps, err, lastLines(r.Trace, 40))
 	}
+	return w.report()
 }
 
-// world is where a job lives and is killed.
-type world struct {
-	rnd   *rand.Rand
-	disk  *vfs.Mem
-	graph func(*engine.Job)
-}
-
-// live runs the job until it finishes, or is killed if it is mortal and lives long enough.
-func (w *world) live(mortal bool) (finished bool, err error) {
-	ctx, cut := context.WithCancel(context.Background())
-	defer cut()
-	crash := vfs.NewCrashFrom(w.disk)
-	disk := vfs.NewFault(crash)
-	if mortal {
-		powerCut(disk, w.place(), cut)
-	}
-	finished, err = w.run(ctx, disk)
-	if finished || ctx.Err() == nil {
-		return finished, err
-	}
-	w.disk = w.left(crash)
-	return false, nil
-}
-
-// run runs the job once. One that finishes may be cut while it tidies up; its output is complete.
-func (w *world) run(ctx context.Context, disk vfs.FS) (finished bool, err error) {
-	job := engine.NewJob("enginetest")
-	w.graph(job)
-	r, err := job.Start(ctx, engine.Options{
-		Parallelism: 1 + w.rnd.IntN(3),
-		Checkpoints: engine.Checkpoints{Dir: "enginetest", Interval: time.Millisecond}.On(disk),
-		Restore:     engine.Resume(),
-		Restart:     engine.Restart{None: true},
-	})
-	if err != nil {
-		return false, err
-	}
-	err = r.Wait()
-	if r.Outcome().State == engine.Finished && ctx.Err() != nil {
-		err = nil
-	}
-	return r.Outcome().State == engine.Finished, err
-}
-
-// place is the call to storage at which the job is killed. Half of the places are within the first checkpoint or two.
-func (w *world) place() int { return 1 + w.rnd.IntN(8<<w.rnd.IntN(5)) }
-
-var errPower = errors.New("no power")
-
-// powerCut fails the n-th call and all after it, and ends the job at once.
-func powerCut(disk *vfs.Fault, n int, cut func()) {
-	disk.Fail(n, func(vfs.Call) bool {
-		if n--; n <= 0 {
-			cut()
+// bubble runs f where time is virtual. Goroutines that never end are an error.
+func bubble(t *testing.T, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			if s := fmt.Sprint(v); strings.HasPrefix(s, "deadlock:") {
+				err = fmt.Errorf("goroutines are left: %s", s)
+				return
+			}
+			panic(v)
 		}
-		return true
-	}, vfs.Failure{Err: errPower, Sticky: true})
+	}()
+	synctest.Test(t, func(*testing.T) { err = f() })
+	return err
 }
 
-// left is what the disk has kept: one of the states that the power cut may leave behind.
-func (w *world) left(crash *vfs.Crash) (left *vfs.Mem) {
-	seen, seed := 0, w.rnd.Uint64()
-	for _, state := range crash.States(crash.Len(), seed) {
-		if seen++; w.rnd.IntN(seen) == 0 {
-			left = state
-		}
-		if seen == 50 {
-			break
-		}
-	}
-	if left == nil {
-		panic(fmt.Sprintf("enginetest: no state after %d calls", crash.Len()))
-	}
-	return left
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSuffix(s, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -1,0 +1,139 @@
+package enginetest
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pagetide/pagetide/snapshotter/vfs"
+)
+
+// place is a number of steps or calls to storage: half of the places are within the first sixteen.
+func place(rnd *rand.Rand) int { return 1 + rnd.IntN(16<<rnd.IntN(7)) }
+
+// draw decides what will happen in a life, and after how many steps.
+func (l *life) draw() {
+	w := l.w
+	add := func(what string, do func(*life)) {
+		l.events = append(l.events, event{place(w.rnd), do, what})
+	}
+	if w.kills > w.sum.Kills {
+		if w.rnd.IntN(2) == 0 {
+			add("a kill", func(l *life) { l.kill("between two steps") })
+		} else {
+			n := 1 + w.rnd.IntN(8<<w.rnd.IntN(5))
+			l.killAt(n)
+		}
+	}
+	for range w.rnd.IntN(3) {
+		if w.faults > w.sum.Faults {
+			add("storage", (*life).breakDisk)
+		}
+	}
+	for range w.rnd.IntN(4) {
+		if w.others > 0 {
+			w.others--
+			add("a request", (*life).request)
+		}
+	}
+	slices.SortStableFunc(l.events, func(a, b event) int { return cmp.Compare(a.step, b.step) })
+}
+
+// happens lets the next event happen if it is due.
+func (l *life) happens() bool {
+	if len(l.events) == 0 || l.steps < l.events[0].step {
+		return false
+	}
+	e := l.events[0]
+	l.events = l.events[1:]
+	e.do(l)
+	return true
+}
+
+// changing says whether a call to storage changes anything.
+func changing(c vfs.Call) bool {
+	switch c.Op {
+	case "open", "read", "list", "lock", "close":
+		return false
+	}
+	return true
+}
+
+// watchDisk notes what changes on the disk.
+func (l *life) watchDisk() {
+	l.disk.Fail(1, func(c vfs.Call) bool {
+		if changing(c) {
+			l.Note("", c.Op+" "+nameless(c.Name))
+		}
+		return false
+	}, vfs.Failure{})
+}
+
+// nameless is the name of a file without the random number of its job.
+func nameless(name string) string {
+	base := path.Base(name)
+	kind, rest, _ := strings.Cut(base, "-")
+	switch {
+	case strings.HasSuffix(base, ".delta"):
+		return "data file " + rest
+	case kind == "_home":
+		return kind
+	}
+	return base
+}
+
+// killAt kills the process at a call to storage.
+func (l *life) killAt(n int) {
+	l.disk.Fail(n, func(c vfs.Call) bool {
+		if !changing(c) {
+			return false
+		}
+		if n--; n == 0 {
+			l.die("at a call to storage")
+		}
+		return true
+	}, vfs.Failure{Err: errPower, Sticky: true})
+}
+
+// breakDisk lets one of the next changes of the disk fail.
+func (l *life) breakDisk() {
+	w := l.w
+	w.sum.Faults++
+	n := 1 + w.rnd.IntN(8)
+	how := vfs.Failure{Err: errDisk, Short: w.rnd.IntN(2) == 0, Drop: w.rnd.IntN(2) == 0}
+	w.tell("call %d to storage from here on will fail", n)
+	l.disk.Fail(n, changing, how)
+}
+
+// request has somebody ask something of the job.
+func (l *life) request() {
+	r := l.running
+	if r == nil {
+		return
+	}
+	l.asked++
+	task := fmt.Sprintf("request %d", l.asked)
+	switch l.w.rnd.IntN(5) {
+	case 0:
+		l.w.tell("%s is to stop", task)
+		go func() {
+			r.Stop(l.ctx)
+			l.Step(task, "is served")
+		}()
+	case 1:
+		l.w.tell("%s is to cancel", task)
+		go func() {
+			r.Cancel()
+			l.Step(task, "is served")
+		}()
+	default:
+		l.w.tell("%s is for a checkpoint", task)
+		go func() {
+			cp, err := r.Checkpoint(l.ctx)
+			l.Step(task, fmt.Sprintf("is served: checkpoint %d, failed %t", cp.ID, err != nil))
+		}()
+	}
+}

@@ -1,0 +1,116 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
+)
+
+// world is where a job lives, is killed, and lives again.
+type world struct {
+	plan
+	rnd   *rand.Rand // of the driver: never used by two goroutines at a time
+	disk  *vfs.Mem   // between two lives
+	graph func(*engine.Job)
+	trace strings.Builder
+	sum   Report
+}
+
+func newWorld(p plan, graph func(*engine.Job)) *world {
+	return &world{plan: p, rnd: rand.New(rand.NewPCG(p.seed, 0)), disk: vfs.NewMem(), graph: graph}
+}
+
+func (w *world) report() Report {
+	r := w.sum
+	r.Trace = w.trace.String()
+	r.Hash = xxhash.Sum64String(r.Trace)
+	return r
+}
+
+func (w *world) tell(format string, args ...any) {
+	fmt.Fprintf(&w.trace, format, args...)
+	w.trace.WriteByte('\n')
+}
+
+// manyLives is more than any job needs that survives what is done to it.
+const manyLives = 200
+
+// run is one life after the other until the job has finished.
+func (w *world) run() error {
+	for range manyLives {
+		l := w.begin()
+		if err := l.drive(); err != nil {
+			return err
+		}
+		w.disk = l.left()
+		switch finished := l.outcome.State == engine.Finished; {
+		case finished && l.killed:
+			return nil // while it tidied up: its output is complete
+		case finished:
+			return w.clean()
+		}
+	}
+	return fmt.Errorf("the job has not finished in %d lives", manyLives)
+}
+
+const (
+	dir      = "enginetest"
+	jobName  = "enginetest"
+	longTime = 1000 * time.Hour
+)
+
+// options are those of the next life.
+func (w *world) options() engine.Options {
+	pick := func(n ...int) int { return n[w.rnd.IntN(len(n))] }
+	backends := []engine.Backend{engine.Mmap(""), engine.Mmap(""), engine.Filesystem(""), engine.Memory()}
+	o := engine.Options{
+		Parallelism:     pick(1, 2, 3, 4),
+		MaxParallelism:  pick(0, 0, 0, 4, 7, 200),
+		Restore:         engine.Resume(),
+		Restart:         engine.Restart{InitialDelay: time.Millisecond, MaxDelay: time.Second, Jitter: -1},
+		ShutdownTimeout: longTime,
+		Checkpoints: engine.Checkpoints{
+			Dir:       dir,
+			Backend:   backends[w.rnd.IntN(len(backends))],
+			Interval:  time.Duration(pick(0, 1, 10, 100, 1000)) * 10 * time.Microsecond,
+			MinPause:  time.Duration(pick(0, 0, 1, 100)) * 10 * time.Microsecond,
+			Timeout:   time.Duration(pick(1, 10, 1_000_000, 1_000_000, 1_000_000)) * time.Millisecond,
+			Retained:  pick(1, 2),
+			Tolerable: 1_000_000,
+			Retention: engine.RetainOnCancellation,
+		},
+	}
+	if w.rnd.IntN(4) == 0 {
+		o.Restore.Verify = engine.VerifyEager
+	}
+	return o
+}
+
+// clean says that a job that has finished has left nothing behind.
+func (w *world) clean() error {
+	names, err := w.disk.List(dir + "/" + jobName)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "chk-") || strings.HasSuffix(name, ".delta") {
+			return fmt.Errorf("the job has finished and left %s", strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// errInjected is behind everything that the world has made fail.
+var errInjected = errors.New("simulated failure")
+
+var (
+	errPower = fmt.Errorf("%w: no power", errInjected)
+	errDisk  = fmt.Errorf("%w of storage", errInjected)
+)

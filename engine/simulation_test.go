@@ -1,0 +1,291 @@
+package engine_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
+)
+
+var seedFlag = flag.Int64("seed", -1, "the one seed that the simulations of jobs run")
+
+// simulatedJobs are the jobs that are simulated. Each is made from random numbers, and what it commits must not depend on
+// the order of events. To add one is all it takes to have it simulated.
+var simulatedJobs = []struct {
+	name string
+	make func(*rand.Rand) simulated
+}{
+	{"windows", simulatedWindows},
+	{"joins", simulatedJoin},
+	{"process", simulatedProcess},
+	{"union", simulatedUnion},
+}
+
+// simulated is one job with its input, and what a batch makes of that.
+type simulated struct {
+	graph func(*engine.Job)
+	outs  []*enginetest.Sink[string]
+	want  []string
+}
+
+func (s simulated) wrong() error {
+	var got []string
+	for _, out := range s.outs {
+		got = append(got, out.Rows()...)
+	}
+	slices.Sort(got)
+	slices.Sort(s.want)
+	if !slices.Equal(got, s.want) {
+		return fmt.Errorf("%d rows, want %d: %s", len(got), len(s.want), firstDifference(append(got, ""), s.want))
+	}
+	return nil
+}
+
+// simulate runs the job that a seed chooses.
+func simulate(t *testing.T, seed uint64) enginetest.Report {
+	t.Helper()
+	tt := simulatedJobs[seed%uint64(len(simulatedJobs))]
+	rnd := rand.New(rand.NewPCG(seed, 21))
+	s := tt.make(rnd)
+	r := enginetest.Run(t, s.graph, enginetest.Seed(seed), enginetest.Kills(rnd.IntN(4)), enginetest.Faults(rnd.IntN(6)), enginetest.Requests(rnd.IntN(8)))
+	if err := s.wrong(); err != nil {
+		t.Fatalf("seed %d, %s: %v\n%s", seed, tt.name, err, shownTrace(r.Trace))
+	}
+	return r
+}
+
+// shownTrace is all of a trace with -v.
+func shownTrace(trace string) string {
+	if testing.Verbose() {
+		return trace
+	}
+	return "-v prints the trace"
+}
+
+// TestSimulatedJobs runs jobs in simulated worlds: go test ./engine -run TestSimulatedJobs -seed 7 replays one of them, with -v
+// it prints all that happens.
+func TestSimulatedJobs(t *testing.T) {
+	if *seedFlag >= 0 {
+		r := simulate(t, uint64(*seedFlag))
+		t.Log(shownTrace(r.Trace))
+		fmt.Printf("seed %d: %d kills, %d restarts, %d faults, %d checkpoints, %d steps, trace hash %016x\n", *seedFlag, r.Kills, r.Restarts, r.Faults, r.Checkpoints, r.Steps, r.Hash)
+		return
+	}
+	seeds := uint64(1000)
+	if testing.Short() {
+		seeds = 60
+	}
+	var all enginetest.Report
+	for seed := range seeds {
+		r := simulate(t, seed)
+		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
+		all.Checkpoints, all.Steps = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps
+		for what, seen := range sometimes {
+			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
+				sometimes[what] = true
+			}
+		}
+	}
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.Checkpoints, all.Steps)
+	for what, seen := range sometimes {
+		if !seen && !testing.Short() {
+			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
+		}
+	}
+}
+
+// sometimes are lines that some trace has.
+var sometimes = map[string]bool{
+	`killed: between two steps`: false,
+	`(?m)^    syncdir chk-.*\nthe process is killed: at a call to storage`:              false, // before the commit point
+	`(?m)^    rename _metadata\nthe process is killed: at a call to storage`:            false,
+	`(?m)^    remove data file .*\nthe process is killed: at a call to storage`:         false,
+	`(?m)^checkpoint \d+ starts\n(    .*\n)+checkpoint \d+ ends\nthe process is killed`: false, // durable, nobody knows
+	`(?m)^commits of .* commits\nthe process is killed`:                                 false, // committed, nobody knows
+	`(?m)^task .* acknowledges\nthe process is killed`:                                  false,
+	`loading .* loads`: false,
+	`(?m)^verification of checkpoint .*\nthe process is killed`: false, // while state is loaded
+	`fails before it acknowledges`:                              false,
+	`fails before it goes on`:                                   false,
+	`fails before it commits`:                                   false,
+	`fails before it has committed`:                             false,
+	`storage from here on will fail`:                            false,
+	`checkpoint \d+ is given up`:                                false,
+	`had no room`:                                               false,
+	`the job has stopped`:                                       false,
+	`the job has cancelled`:                                     false,
+	`the job has failed`:                                        false,
+	`with [1-9]\d* restarts`:                                    false,
+	`is served: checkpoint [1-9]\d*, failed false`:              false,
+	`is served: checkpoint \d+, failed true`:                    false,
+	`the disk keeps: .*torn`:                                    false,
+	`the disk keeps: .*zeros`:                                   false,
+	`the disk keeps: (random|all but|only|subset .*0)`:          false,
+}
+
+// TestSimulationsRepeat runs some seeds twice: everything that happens comes from the seed.
+func TestSimulationsRepeat(t *testing.T) {
+	seeds := uint64(50)
+	if testing.Short() {
+		seeds = 12
+	}
+	for seed := range seeds {
+		a, b := simulate(t, seed), simulate(t, seed)
+		if a.Hash == b.Hash {
+			continue
+		}
+		as, bs := strings.Split(a.Trace, "\n"), strings.Split(b.Trace, "\n")
+		for i := range as {
+			if i == len(bs) || as[i] != bs[i] {
+				t.Fatalf("seed %d goes another way from line %d on:\n%s\nand\n%s", seed, i,
+					strings.Join(as[max(0, i-10):min(len(as), i+3)], "\n"), strings.Join(bs[max(0, i-10):min(len(bs), i+3)], "\n"))
+			}
+		}
+		t.Fatalf("seed %d goes on longer", seed)
+	}
+}
+
+// flakySource reads random events. Of their records, some fail now and then.
+func flakySource(job *engine.Job, uid string, in engine.Source[event], rnd *rand.Rand, failures *int) engine.Stream[event] {
+	src := engine.From(job, uid, in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)))
+	return engine.FlatMap(src, func(e event, out engine.Out[event]) error {
+		if *failures > 0 && rnd.IntN(100) == 0 {
+			*failures--
+			return errors.New("this record fails")
+		}
+		out.Emit(e)
+		return nil
+	})
+}
+
+func ofKey(e event) string { return e.Key }
+
+func simulatedWindows(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 300)
+	slide := time.Duration(1+rnd.IntN(60)) * time.Second
+	size := slide + time.Duration(rnd.IntN(10))*slide
+	failures := rnd.IntN(3)
+	sums, lists := new(enginetest.Sink[string]), new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
+			engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", sums)
+			engine.To(engine.Aggregate(engine.Window(byKey, engine.Sliding(size, slide)), "windows", listing{}), "lists", lists)
+		},
+		outs: []*enginetest.Sink[string]{sums, lists},
+		want: slices.Concat(wantSums(all), windowsOf(all, size, slide)),
+	}
+}
+
+func simulatedJoin(rnd *rand.Rand) simulated {
+	kind := joinKinds[rnd.IntN(len(joinKinds))]
+	lower := time.Duration(rnd.IntN(121)-60) * time.Second
+	upper := lower + time.Duration(rnd.IntN(90))*time.Second
+	left, lefts := randomEvents(rnd, 200)
+	right, rights := randomEvents(rnd, 200)
+	failures := rnd.IntN(3)
+	pairs := new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			l := engine.KeyBy(flakySource(job, "left", left, rnd, &failures), ofKey)
+			r := engine.KeyBy(flakySource(job, "right", right, rnd, &failures), ofKey)
+			engine.To(engine.IntervalJoin(l, r, "join", kind, engine.Within(lower, upper), pair), "pairs", pairs)
+		},
+		outs: []*enginetest.Sink[string]{pairs},
+		want: nestedLoops(lefts, rights, kind, lower, upper),
+	}
+}
+
+// simulatedProcess has all kinds of state, timers of which each record sets one, and a side output.
+func simulatedProcess(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 300)
+	failures := rnd.IntN(3)
+	out, side := new(enginetest.Sink[string]), new(enginetest.Sink[string])
+	odd := engine.Side[event]("odd")
+	s := simulated{outs: []*enginetest.Sink[string]{out, side}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
+		minutes := engine.Process(byKey, "minutes", newMinutes(odd))
+		engine.To(minutes, "out", out)
+		engine.To(engine.Map(engine.SideOutput(minutes, odd), func(e event) string { return fmt.Sprint("odd ", e.N) }), "side", side)
+	}}
+	type minute struct {
+		key string
+		at  time.Time
+	}
+	counts, sums := map[minute]int{}, map[minute]int64{}
+	for _, e := range all {
+		m := minute{e.Key, e.At.Truncate(time.Minute)}
+		counts[m]++
+		sums[m] += e.N
+		if e.N%2 == 1 {
+			s.want = append(s.want, fmt.Sprint("odd ", e.N))
+		}
+	}
+	for m, n := range counts {
+		s.want = append(s.want, fmt.Sprintf("%s %s: %d %d", m.key, engine.TimeOf(m.at), n, sums[m]))
+	}
+	return s
+}
+
+// newMinutes counts and adds up the records of each minute by hand.
+func newMinutes(odd engine.Side[event]) func(*engine.Setup) engine.Func[string, event, string] {
+	return func(s *engine.Setup) engine.Func[string, event, string] {
+		counts := engine.NewMapState[int64, int64](s, "counts")
+		sums := engine.NewCellMap[int64, int64](s, "sums")
+		side := engine.NewSide(s, odd)
+		end := engine.NewTimer(s, "end", func(ctx *engine.Context, key string, at engine.Time, out engine.Out[string]) error {
+			m := int64(at) / int64(time.Minute)
+			n, _ := counts.Get(ctx, m)
+			out.Emit(fmt.Sprintf("%s %s: %d %d", key, at.Add(-time.Minute+1), n, *sums.Ref(ctx, m)))
+			counts.Delete(ctx, m)
+			sums.Delete(ctx, m)
+			return nil
+		})
+		return func(ctx *engine.Context, _ string, e event, _ engine.Out[string]) error {
+			m := int64(ctx.Time()) / int64(time.Minute)
+			n, _ := counts.Get(ctx, m)
+			counts.Put(ctx, m, n+1)
+			*sums.Ref(ctx, m) += e.N
+			end.Set(ctx, engine.Time((m+1)*int64(time.Minute)-1))
+			if e.N%2 == 1 {
+				side.Emit(e)
+			}
+			return nil
+		}
+	}
+}
+
+// simulatedUnion has one source by two ways, another one, and a task without state.
+func simulatedUnion(rnd *rand.Rand) simulated {
+	left, lefts := randomEvents(rnd, 200)
+	right, rights := randomEvents(rnd, 200)
+	failures := rnd.IntN(3)
+	all, counted := new(enginetest.Sink[string]), new(enginetest.Sink[string])
+	s := simulated{outs: []*enginetest.Sink[string]{all, counted}, graph: func(job *engine.Job) {
+		a, b := flakySource(job, "left", left, rnd, &failures), flakySource(job, "right", right, rnd, &failures)
+		even := engine.Filter(a, func(e event) bool { return e.N%2 == 0 })
+		both := engine.Union(a, even, b)
+		engine.To(engine.Map(both, func(e event) string { return fmt.Sprint(e.N) }), "all", all)
+		byKey := engine.KeyBy(both, ofKey)
+		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", counted)
+	}}
+	union := slices.Concat(lefts, rights)
+	for _, e := range lefts {
+		if e.N%2 == 0 {
+			union = append(union, e)
+		}
+	}
+	s.want = wantSums(union)
+	for _, e := range union {
+		s.want = append(s.want, fmt.Sprint(e.N))
+	}
+	return s
+}
