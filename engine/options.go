@@ -110,7 +110,8 @@ func Resume() Restore { return Restore{Path: Latest, OrFresh: true} }
 // at first and 1 min at most.
 type Restart struct {
 	None         bool          // do not restart
-	Attempts     int           // restarts in a row before the job fails; 0: no limit
+	Attempts     int           // restarts in a row before the job fails, or within Within; 0: no limit
+	Within       time.Duration // the time in which Attempts counts, whether in a row or not; 0: those in a row
 	InitialDelay time.Duration // default 1 s
 	MaxDelay     time.Duration // default 1 min
 	Multiplier   float64       // default 1.5
@@ -173,6 +174,7 @@ func (o Options) validate() error {
 	}
 	fault(o.Restore.Fresh && (o.Restore.Path == Latest || o.Restore.OrFresh), "a fresh start and the newest checkpoint exclude each other")
 	fault(r.Attempts < 0 || r.InitialDelay < 0 || r.MaxDelay < 0 || r.ResetAfter < 0, "restart: attempts and delays may not be negative")
+	fault(r.Within < 0 || r.Within > 0 && r.Attempts == 0, "restart within %s: want a time, with the number of attempts in it", r.Within)
 	fault(r.Multiplier != 0 && !(r.Multiplier >= 1), "restart multiplier %g: want at least 1", r.Multiplier)
 	fault(!(r.Jitter <= 1), "restart jitter %g: want at most 1", r.Jitter)
 	return errors.Join(found...)

@@ -17,6 +17,7 @@ type restarts struct {
 	o     Restart
 	begun time.Time
 	inRow int
+	past  []time.Time // restarts, at most Attempts, with Within
 	delay time.Duration
 
 	signature string // of the last failure that had a record
@@ -36,7 +37,11 @@ func (p *restarts) after(now time.Time, err error) (time.Duration, error) {
 	if now.Sub(p.begun) >= p.o.ResetAfter {
 		p.inRow, p.delay = 0, 0
 	}
-	if p.inRow++; p.o.Attempts > 0 && p.inRow > p.o.Attempts {
+	if p.o.Within > 0 {
+		if p.tooMany(now) {
+			return 0, fmt.Errorf("%w (after %d restarts within %s)", err, p.o.Attempts, p.o.Within)
+		}
+	} else if p.inRow++; p.o.Attempts > 0 && p.inRow > p.o.Attempts {
 		return 0, fmt.Errorf("%w (after %d restarts)", err, p.o.Attempts)
 	}
 	if p.delay == 0 {
@@ -48,6 +53,18 @@ func (p *restarts) after(now time.Time, err error) (time.Duration, error) {
 		return p.delay, nil
 	}
 	return p.scaled(1 + p.o.Jitter*(2*rand.Float64()-1)), nil
+}
+
+// tooMany counts one more restart, unless there were as many as may be within the time.
+func (p *restarts) tooMany(now time.Time) bool {
+	if len(p.past) == p.o.Attempts {
+		if now.Sub(p.past[0]) <= p.o.Within {
+			return true
+		}
+		p.past = p.past[1:]
+	}
+	p.past = append(p.past, now)
+	return false
 }
 
 // scaled is the delay times a factor, at most MaxDelay.

@@ -28,7 +28,7 @@ func Settings() []Setting {
 	return list
 }
 
-// Set changes one setting by name. The names are Flink's where the meaning is the same; durations are written as in
+// Set changes one setting by name. The names are Flink's where the meaning is the same, older ones included; durations are written as in
 // "500 ms", "10 min" or "1m30s". The error names the setting and, for an unknown one, the nearest that exists.
 //
 // restart-strategy.type starts over from the defaults of the strategy it names, so it comes before that strategy's own
@@ -36,7 +36,7 @@ func Settings() []Setting {
 func (o *Options) Set(key, value string) error {
 	doors := settingDoors()
 	for _, d := range doors {
-		if d.Name != key {
+		if d.Name != SettingName(key) {
 			continue
 		}
 		if err := d.set(o, strings.TrimSpace(value)); err != nil {
@@ -54,6 +54,10 @@ type settingDoor struct {
 }
 
 func settingDoors() []settingDoor {
+	return append(engineDoors(), fixedDoors()...)
+}
+
+func engineDoors() []settingDoor {
 	return []settingDoor{
 		{Setting{"pipeline.name", "", "the job's name; given to NewJob, or by --name"}, setName},
 		{Setting{"parallelism.default", "1", "subtasks per operator"},
@@ -73,8 +77,7 @@ func settingDoors() []settingDoor {
 			directory(func(o *Options, v string) { o.Checkpoints.DataDir, o.Checkpoints.Backend.Dir = v, "" })},
 		{Setting{"state.savepoints.dir", "", "the directory that savepoints go to, in a folder each"},
 			directory(func(o *Options, v string) { o.Checkpoints.SavepointDir = v })},
-		{Setting{"execution.checkpointing.interval", "0 s", "from the start of one checkpoint to the next; 0: no periodic ones"},
-			span(0, func(o *Options, d time.Duration) { o.Checkpoints.Interval = d })},
+		{Setting{"execution.checkpointing.interval", "0 s", "from the start of one checkpoint to the next, at least 10 ms; 0: no periodic ones"}, setInterval},
 		{Setting{"execution.checkpointing.min-pause", "0 s", "from the end of one checkpoint to the start of the next"},
 			span(0, func(o *Options, d time.Duration) { o.Checkpoints.MinPause = d })},
 		{Setting{"execution.checkpointing.timeout", "10 min", "after which a checkpoint is given up"},
@@ -88,7 +91,7 @@ func settingDoors() []settingDoor {
 		{Setting{"state.restore.verify", string(VerifyLazy), "when restored pages are verified: lazy, beside the records, or eager, before them"},
 			setVerify},
 
-		{Setting{"restart-strategy.type", "exponential-delay", "none, exponential-delay or fixed-delay"}, setStrategy},
+		{Setting{"restart-strategy.type", "exponential-delay", "none, exponential-delay, fixed-delay or failure-rate"}, setStrategy},
 		{Setting{"restart-strategy.exponential-delay.initial-backoff", "1 s", "the first delay"},
 			exponential(span(time.Millisecond, func(o *Options, d time.Duration) { o.Restart.InitialDelay = d }))},
 		{Setting{"restart-strategy.exponential-delay.max-backoff", "1 min", "the longest delay"},
@@ -104,6 +107,12 @@ func settingDoors() []settingDoor {
 		{Setting{"restart-strategy.fixed-delay.attempts", "1", "restarts in a row before the job fails"}, fixed(attempts)},
 		{Setting{"restart-strategy.fixed-delay.delay", "1 s", "the delay before each"},
 			fixed(span(time.Millisecond, func(o *Options, d time.Duration) { o.Restart.InitialDelay, o.Restart.MaxDelay = d, d }))},
+		{Setting{"restart-strategy.failure-rate.max-failures-per-interval", "1", "restarts within the interval before the job fails"},
+			rate(whole(1, math.MaxInt32, func(o *Options, n int) { o.Restart.Attempts = n }))},
+		{Setting{"restart-strategy.failure-rate.failure-rate-interval", "1 min", "the interval in which restarts are counted"},
+			rate(span(time.Millisecond, func(o *Options, d time.Duration) { o.Restart.Within = d }))},
+		{Setting{"restart-strategy.failure-rate.delay", "1 s", "the delay before each"},
+			rate(span(time.Millisecond, func(o *Options, d time.Duration) { o.Restart.InitialDelay, o.Restart.MaxDelay = d, d }))},
 	}
 }
 
@@ -149,17 +158,17 @@ func setRetention(o *Options, v string) error {
 
 func setStrategy(o *Options, v string) error {
 	switch v {
-	case "none":
+	case "none", "off", "disable":
 		o.Restart = Restart{None: true}
-	case "exponential-delay":
+	case "exponential-delay", "exponentialdelay":
 		o.Restart = Restart{}
-	case "fixed-delay":
+	case "failure-rate", "failurerate":
+		o.Restart = failureRate()
+	case "fixed-delay", "fixeddelay":
 		o.Restart = Restart{Attempts: 1, InitialDelay: time.Second, MaxDelay: time.Second,
 			Multiplier: 1, Jitter: -1, ResetAfter: math.MaxInt64}
-	case "failure-rate":
-		return fmt.Errorf("failure-rate does not exist here; exponential-delay with attempts-before-reset-backoff bounds failures too")
 	default:
-		return fmt.Errorf("%q is none of none, exponential-delay, fixed-delay", v)
+		return fmt.Errorf("%q is none of none, exponential-delay, fixed-delay, failure-rate", v)
 	}
 	return nil
 }
@@ -171,7 +180,7 @@ func (r Restart) fixedDelay() bool {
 
 func exponential(set func(*Options, string) error) func(*Options, string) error {
 	return func(o *Options, v string) error {
-		if o.Restart.None || o.Restart.fixedDelay() {
+		if o.Restart.None || o.Restart.fixedDelay() || o.Restart.Within > 0 {
 			return fmt.Errorf("restart-strategy.type is another strategy, so this has no effect")
 		}
 		return set(o, v)

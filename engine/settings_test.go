@@ -9,7 +9,7 @@ import (
 )
 
 func TestSet(t *testing.T) {
-	const interval, exp, fixed = "execution.checkpointing.interval", "restart-strategy.exponential-delay.", "restart-strategy.fixed-delay."
+	const interval, exp, fixed, rates = "execution.checkpointing.interval", "restart-strategy.exponential-delay.", "restart-strategy.fixed-delay.", "restart-strategy.failure-rate."
 	const strategy = "restart-strategy.type"
 	tests := map[string]struct {
 		set  []string // key, value, key, value ...
@@ -47,6 +47,19 @@ func TestSet(t *testing.T) {
 		"fixed": {[]string{strategy, "fixed-delay", fixed + "delay", "3 s", fixed + "attempts", "4"}, func(o Options) bool {
 			return o.Restart == Restart{Attempts: 4, InitialDelay: 3 * time.Second, MaxDelay: 3 * time.Second, Multiplier: 1, Jitter: -1, ResetAfter: math.MaxInt64}
 		}},
+		"failure rate, Flink's defaults": {[]string{strategy, "failure-rate"}, func(o Options) bool {
+			return o.Restart == Restart{Attempts: 1, Within: time.Minute, InitialDelay: time.Second, MaxDelay: time.Second, Multiplier: 1, Jitter: -1}
+		}},
+		"failure rate": {[]string{"restart-strategy", "failurerate", rates + "max-failures-per-interval", "3", rates + "failure-rate-interval", "5 min", rates + "delay", "10 s"}, func(o Options) bool {
+			return o.Restart == Restart{Attempts: 3, Within: 5 * time.Minute, InitialDelay: 10 * time.Second, MaxDelay: 10 * time.Second, Multiplier: 1, Jitter: -1}
+		}},
+		"strategies' other names": {[]string{strategy, "fixeddelay", strategy, "exponentialdelay", strategy, "off", strategy, "disable"}, func(o Options) bool { return o.Restart == Restart{None: true} }},
+		"other names": {[]string{"state.backend.type", "filesystem", "state.checkpoints.num-retained", "2", "execution.checkpointing.savepoint-dir", "s"}, func(o Options) bool {
+			return o.Checkpoints.Backend == Filesystem("") && o.Checkpoints.Retained == 2 && o.Checkpoints.SavepointDir == "s"
+		}},
+		"what is always so": {[]string{"execution.checkpointing.mode", "exactly_once", "execution.checkpointing.max-concurrent-checkpoints", "1", "execution.checkpointing.unaligned", "false",
+			"execution.checkpointing.unaligned.enabled", "false", "execution.checkpointing.checkpoints-after-tasks-finish", "true"}, func(o Options) bool { return o.Restart == Restart{} && o.Checkpoints == Checkpoints{} }},
+		"least interval":      {[]string{interval, "10 ms"}, func(o Options) bool { return o.Checkpoints.Interval == 10*time.Millisecond }},
 		"back to exponential": {[]string{strategy, "fixed-delay", strategy, "exponential-delay"}, func(o Options) bool { return o.Restart == Restart{} }},
 	}
 	for name, tt := range tests {
@@ -91,7 +104,13 @@ func TestSetRefuses(t *testing.T) {
 		{"execution.checkpointing.num-retained", "0", "whole number"},
 		{"execution.checkpointing.tolerable-failed-checkpoints", "-1", "whole number"},
 		{"execution.checkpointing.externalized-checkpoint-retention", "KEEP", "DELETE_ON_CANCELLATION"},
-		{"restart-strategy.type", "failure-rate", "exponential-delay"},
+		{"restart-strategy.failure-rate.delay", "1 s", "not failure-rate"},
+		{"execution.checkpointing.mode", "AT_LEAST_ONCE", "always EXACTLY_ONCE, because"},
+		{"execution.checkpointing.max-concurrent-checkpoints", "2", "always 1, because"},
+		{"execution.checkpointing.unaligned.enabled", "true", "always false, because"},
+		{"execution.checkpointing.unaligned", "true", "setting execution.checkpointing.unaligned: "},
+		{"execution.checkpointing.checkpoints-after-tasks-finish", "false", "always true, because"},
+		{"execution.checkpointing.interval", "9 ms", "at least 10ms, or 0"},
 		{"restart-strategy.type", "never", "none of none"},
 		{"restart-strategy.fixed-delay.delay", "1 s", "not fixed-delay"},
 		{"restart-strategy.exponential-delay.backoff-multiplier", "NaN", "from 1 to"},
@@ -114,7 +133,7 @@ func TestSetRefuses(t *testing.T) {
 func TestSettingsDefaults(t *testing.T) {
 	var o Options
 	for _, s := range Settings() {
-		if s.Default == "" || strings.Contains(s.Name, "fixed-delay") {
+		if s.Default == "" || strings.Contains(s.Name, "fixed-delay") || strings.Contains(s.Name, "failure-rate.") {
 			continue
 		}
 		if err := o.Set(s.Name, s.Default); err != nil {
@@ -147,4 +166,12 @@ func ExampleSettings() {
 	s := Settings()[1]
 	fmt.Printf("%s (default %s): %s\n", s.Name, s.Default, s.Meaning)
 	// Output: parallelism.default (default 1): subtasks per operator
+}
+
+func ExampleSettingName() {
+	fmt.Println(SettingName("restart-strategy"))
+	fmt.Println(SettingName("parallelism.default"))
+	// Output:
+	// restart-strategy.type
+	// parallelism.default
 }

@@ -35,6 +35,10 @@ func TestDelays(t *testing.T) {
 		"attempts": {with(func(r *Restart) { r.Attempts = 2 }), 0, []time.Duration{time.Second, 1500 * time.Millisecond, -1}},
 		"attempts start over": {with(func(r *Restart) { r.Attempts, r.ResetAfter = 1, time.Hour }), time.Hour,
 			[]time.Duration{time.Second, time.Second, time.Second}},
+		"too often": {with(func(r *Restart) { r.Attempts, r.Within, r.Multiplier = 2, 10*time.Second, 1 }), 4 * time.Second,
+			[]time.Duration{time.Second, time.Second, -1}},
+		"not too often": {with(func(r *Restart) { r.Attempts, r.Within, r.Multiplier = 2, 10*time.Second, 1 }), 5 * time.Second,
+			[]time.Duration{time.Second, time.Second, time.Second, time.Second, time.Second}},
 		"none": {with(func(r *Restart) { r.None = true }), 0, []time.Duration{-1}},
 	}
 	for name, tt := range tests {

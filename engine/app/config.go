@@ -148,9 +148,9 @@ func (c *config) apply(entries []entry) error {
 	var mistakes []error
 	for _, e := range entries {
 		if e.key == settingDirToo {
-			e.key = settingDir // one setting, so that the later of the two names wins
+			e.key = settingDir
 		}
-		last[e.key] = e
+		last[engine.SettingName(e.key)] = e // one setting, so that the later of its names wins
 	}
 	for _, s := range engine.Settings() {
 		e, ok := last[s.Name]
