@@ -16,6 +16,7 @@ func Count(n int) Assigner { return Assigner{kind: kindCount, count: n} }
 // counted is the open window of a key.
 type counted[V any] struct {
 	N           int64
+	Due         Time // its entry in woken; zero if there is none
 	First, Last Time // the least and the greatest of its records
 	Value       V
 }
@@ -30,6 +31,9 @@ type countWindows[K comparable, V any] struct {
 
 func newCountWindows[K comparable, V any](c *windowCore[K, V]) *countWindows[K, V] {
 	open := must(c.store.Cells("open", c.shape, int(unsafe.Sizeof(counted[V]{})), must(flatWindow[counted[V]]())))
+	if c.early {
+		c.woken = must(c.store.Index("woken", c.shape))
+	}
 	return &countWindows[K, V]{windowCore: c, timed: c.node.timed(), open: open}
 }
 
@@ -50,20 +54,37 @@ func (c *countWindows[K, V]) cells() *mmapstate.Cells { return c.open }
 func (c *countWindows[K, V]) hint(k mmapstate.Key, _ Time) mmapstate.Key { return k }
 
 func (c *countWindows[K, V]) placed(k mmapstate.Key) {
-	if c.last.N >= int64(c.assign.count) {
+	switch {
+	case c.last.N >= int64(c.assign.count):
 		c.close(k, *c.last)
+	case c.early && c.last.Due == 0:
+		c.last.Due = c.tick()
+		c.woken.Insert(k, int64(c.last.Due))
 	}
 }
 
 // close fires a window and forgets it.
 func (c *countWindows[K, V]) close(k mmapstate.Key, w counted[V]) {
 	c.open.Delete(k)
+	if w.Due != 0 {
+		c.woken.Delete(k, int64(w.Due))
+	}
+	c.result(k, w)
+	c.what.drop(k, w.Value)
+}
+
+func (c *countWindows[K, V]) result(k mmapstate.Key, w counted[V]) {
 	if c.timed {
 		c.fire(k, Span{w.First, w.Last.Add(1)}, max(w.Last, c.passed.Add(1)), w.Value)
 	} else {
 		c.fire(k, Span{}, 0, w.Value)
 	}
-	c.what.drop(k, w.Value)
+}
+
+func (c *countWindows[K, V]) wake(_ Time, k mmapstate.Key) {
+	w := (*counted[V])(c.open.Ref(k))
+	w.Due = 0
+	c.result(k, *w)
 }
 
 func (c *countWindows[K, V]) end(Time, mmapstate.Key)    {}

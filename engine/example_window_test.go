@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
 )
 
 // whats counts what somebody did.
@@ -108,4 +109,49 @@ func ExampleAllowedLateness() {
 	// ann from 15:00 to 16:00: 60
 	// ann from 15:00 to 16:00: 61
 	// ann from 16:00 to 17:00: 60
+}
+
+// The count of an hour is shown each minute in which it has changed, and at its end.
+func ExampleFireEvery() {
+	clock, feed := enginetest.NewClock(noon(0)), enginetest.NewFeed[stamped](1)
+	job := engine.NewJob("early")
+	visits := engine.From(job, "visits", feed, engine.EventTime(func(s stamped) time.Time { return s.At }, engine.OutOfOrder(time.Minute)))
+	hours := engine.Window(byUser(visits), engine.Tumbling(time.Hour), engine.FireEvery(time.Minute))
+	engine.To(engine.Aggregate(hours, "hours", whats{}), "out", Print[string]())
+	r, err := job.Start(context.Background(), engine.Options{Clock: clock})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for n := range 3 {
+		feed.Add(0, stamped{"ann", "visits", noon(n)})
+		for r.Stats().RecordsIn <= int64(n) {
+			if _, err := r.Checkpoint(context.Background()); err != nil {
+				fmt.Println(err)
+				return
+			}
+		}
+		clock.Advance(time.Minute)
+	}
+	feed.End()
+	if err := r.Wait(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ann from 12:00 to 13:00: 1
+	// ann from 12:00 to 13:00: 2
+	// ann from 12:00 to 13:00: 3
+	// ann from 12:00 to 13:00: 3
+}
+
+// What came within an hour, whenever it happened.
+func ExampleAssigner_InProcessingTime() {
+	job := engine.NewJob("arrivals")
+	visits := engine.From(job, "visits", engine.SliceSource(stamped{"ann", "visits", noon(5)}, stamped{"ann", "visits", noon(700)}))
+	hours := engine.Window(byUser(visits), engine.Tumbling(time.Hour).InProcessingTime())
+	engine.To(engine.Aggregate(hours, "hours", whats{}), "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{Clock: enginetest.NewClock(noon(30))}); err != nil {
+		fmt.Println(err)
+	}
+	// Output: ann from 12:00 to 13:00: 2
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"unsafe"
 
@@ -11,6 +12,7 @@ import (
 
 // slot is a pane with a value of its own.
 type slot[V any] struct {
+	Due   Time // when the windows that have the pane give early results: their entries in woken; zero: they do not
 	Value V
 }
 
@@ -21,6 +23,8 @@ type paneWindows[K comparable, V any] struct {
 	size, slide, pane Time
 	slots             *mmapstate.Cells // by (key, start of the pane): slot
 	start             Time             // of the pane that was placed last
+	last              *slot[V]         // the same
+	of                K                // the key of a window that gives an early result
 }
 
 func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V] {
@@ -30,6 +34,9 @@ func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V]
 	}
 	p.pane = gcd(p.size, p.slide)
 	p.slots = must(c.store.Cells("slots", c.shape.With(), int(unsafe.Sizeof(slot[V]{})), must(flatWindow[slot[V]]())))
+	if c.early {
+		c.woken = must(c.store.Index("woken", c.shape.With())) // windows by their start
+	}
 	return p
 }
 
@@ -53,7 +60,8 @@ func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
 	if created {
 		p.open(k, p.start)
 	}
-	return &(*slot[V])(s).Value, p.start
+	p.last = (*slot[V])(s)
+	return &p.last.Value, p.start
 }
 
 // open sees to it that the first window that is still to fire and holds a pane does. Each that fires sees to the next.
@@ -69,16 +77,30 @@ func (p *paneWindows[K, V]) hint(k mmapstate.Key, at Time) mmapstate.Key {
 	return k.Hinted(uint64(floor(at, p.pane)))
 }
 
-// placed fires the windows again that were over when the record came.
+// placed fires the windows again that were over when the record came, and sees to early results of the others.
 func (p *paneWindows[K, V]) placed(k mmapstate.Key) {
-	if p.retired == nil {
-		return
+	if p.retired != nil {
+		p.again(k)
 	}
+	if p.early && p.last.Due == 0 {
+		p.watch(k)
+	}
+}
+
+func (p *paneWindows[K, V]) again(k mmapstate.Key) {
 	for end := p.firstEnd(p.start); p.over(end) && end <= p.lastEnd(p.start); end += p.slide {
 		if !p.dead(end) {
 			p.result(k, end)
 			p.stays(k, end)
 		}
+	}
+}
+
+func (p *paneWindows[K, V]) watch(k mmapstate.Key) {
+	at := p.tick()
+	for end := p.firstEnd(max(p.start, p.mark+1)); end <= p.lastEnd(p.start); end += p.slide {
+		p.woken.Insert(k.With(uint64(end-p.size), &p.scratch), int64(at))
+		p.last.Due = at
 	}
 }
 
@@ -100,12 +122,41 @@ func (p *paneWindows[K, V]) result(k mmapstate.Key, end Time) (more bool) {
 }
 
 func (p *paneWindows[K, V]) end(end Time, k mmapstate.Key) {
+	if p.early {
+		p.unwatch(k, end)
+	}
 	if p.result(k, end) {
 		p.ends.Insert(k, int64(end+p.slide))
 	}
 	if !p.stays(k, end) {
 		p.forget(k, end)
 	}
+}
+
+// unwatch takes back the early results of a window.
+func (p *paneWindows[K, V]) unwatch(k mmapstate.Key, end Time) {
+	var window []byte
+	for start := end - p.size; start < end; start += p.pane {
+		s := (*slot[V])(p.slots.Peek(k.With(uint64(start), &p.scratch)))
+		if s != nil && s.Due != 0 {
+			p.woken.Delete(k.With(uint64(end-p.size), &window), int64(s.Due))
+		}
+	}
+}
+
+// wake gives the early result of a window, whose key is extended by its start.
+func (p *paneWindows[K, V]) wake(at Time, k mmapstate.Key) {
+	base := len(k.Bytes) - 8
+	first := Time(binary.LittleEndian.Uint64(k.Bytes[base:]))
+	p.of = p.keyer.Decode(k.Bytes[:base])
+	k = p.keyer.Key(&p.of)
+	for start := first; start < first+p.size; start += p.pane {
+		pane := k.With(uint64(start), &p.scratch)
+		if s := (*slot[V])(p.slots.Peek(pane)); s != nil && s.Due == at {
+			(*slot[V])(p.slots.Ref(pane)).Due = 0
+		}
+	}
+	p.result(k, first+p.size)
 }
 
 func (p *paneWindows[K, V]) retire(at Time, k mmapstate.Key) { p.forget(k, at.Add(-p.lateness)) }

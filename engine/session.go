@@ -46,6 +46,7 @@ func badGap(d time.Duration) error {
 type session[V any] struct {
 	Start, End Time
 	Look       Time // its entry in ends: that time or before, End is looked at; if it has fired, it has one in retired
+	Due        Time // its entry in woken, maybe with others of the key; zero if there is none
 	Older      Time // the start of the session before it; MinTime if there is none
 	Fired      bool
 	Value      V
@@ -62,6 +63,9 @@ type sessionWindows[K comparable, V any] struct {
 }
 
 func newSessionWindows[K comparable, V any](c *windowCore[K, V]) *sessionWindows[K, V] {
+	if c.early {
+		c.woken = must(c.store.Index("woken", c.shape))
+	}
 	size, print := int(unsafe.Sizeof(session[V]{})), must(flatWindow[session[V]]())
 	return &sessionWindows[K, V]{
 		windowCore: c,
@@ -130,8 +134,9 @@ func (s *sessionWindows[K, V]) watch(k mmapstate.Key, w *session[V]) {
 	}
 }
 
-// unwatch takes back what watch or stays has done.
+// unwatch takes back what watch, stays or placed has done. All sessions of the key must be in their places.
 func (s *sessionWindows[K, V]) unwatch(k mmapstate.Key, w *session[V]) {
+	s.sleep(k, w)
 	if w.Fired {
 		s.retired.Delete(k, int64(w.End.Add(s.lateness)))
 		return
@@ -162,14 +167,15 @@ func (s *sessionWindows[K, V]) insert(k mmapstate.Key, own Span) (*V, Time) {
 
 // join makes one session of the window of a record and those that it overlaps, of which w is the newest.
 func (s *sessionWindows[K, V]) join(k mmapstate.Key, newer, w *session[V], own Span) *session[V] {
+	for o := w; o != nil && o.End > own.Start; o = s.before(k, o) {
+		s.unwatch(k, o)
+	}
 	one, newest, next := *w, newer == nil, Time(0)
-	s.unwatch(k, w)
 	if !newest {
 		next = newer.Start
 		s.remove(k, w.Start)
 	}
 	for older := s.before(k, &one); older != nil && older.End > own.Start; older = s.before(k, &one) {
-		s.unwatch(k, older)
 		o := *older
 		s.remove(k, o.Start)
 		s.what.merge(k, &o.Value, one.Value)
@@ -199,11 +205,40 @@ func (s *sessionWindows[K, V]) remove(k mmapstate.Key, start Time) {
 	s.others.Delete(k.With(uint64(start), &s.scratch))
 }
 
-// placed fires the session again if it was over when the record came.
+// placed fires the session again if it was over when the record came, or sees to its early result.
 func (s *sessionWindows[K, V]) placed(k mmapstate.Key) {
-	if s.over(s.last.End) {
-		s.result(k, s.last)
-		s.last.Fired = s.stays(k, s.last.End)
+	switch w := s.last; {
+	case s.over(w.End):
+		s.result(k, w)
+		w.Fired = s.stays(k, w.End)
+	case s.early && w.Due == 0:
+		w.Due = s.tick()
+		s.woken.Insert(k, int64(w.Due))
+	}
+}
+
+// sleep takes back the early result of a session.
+func (s *sessionWindows[K, V]) sleep(k mmapstate.Key, w *session[V]) {
+	due := w.Due
+	if due == 0 {
+		return
+	}
+	w.Due = 0
+	for o := s.head(k); o != nil; o = s.before(k, o) {
+		if o.Due == due {
+			return
+		}
+	}
+	s.woken.Delete(k, int64(due))
+}
+
+// wake gives the early results of the sessions of a key that are due.
+func (s *sessionWindows[K, V]) wake(at Time, k mmapstate.Key) {
+	for w := s.head(k); w != nil; w = s.before(k, w) {
+		if w.Due == at {
+			w.Due = 0
+			s.result(k, w)
+		}
 	}
 }
 
@@ -218,6 +253,7 @@ func (s *sessionWindows[K, V]) end(at Time, k mmapstate.Key) {
 		s.watch(k, w)
 		return
 	}
+	s.sleep(k, w)
 	s.result(k, w)
 	if w.Fired = s.stays(k, w.End); !w.Fired {
 		s.forget(k, newer, w)

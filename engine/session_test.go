@@ -93,10 +93,14 @@ func TestWindowMistakes(t *testing.T) {
 	engine.Window(engine.KeyBy(untimed, key), engine.Session(1))
 	engine.Window(engine.KeyBy(timed, key), engine.Session(1), engine.AllowedLateness(-1))
 	engine.Window(engine.KeyBy(timed, key), engine.Count(1), engine.AllowedLateness(1))
+	engine.Window(engine.KeyBy(timed, key), engine.Count(1), engine.FireEvery(0))
+	engine.Window(engine.KeyBy(timed, key), engine.Count(1).InProcessingTime())
+	engine.Window(engine.KeyBy(timed, key), engine.Session(1).InProcessingTime(), engine.AllowedLateness(1))
 	err := job.Run(t.Context(), engine.Options{})
 	for _, want := range []string{
 		"sessions with a gap of 0s: want a positive one", "the gap of sessions is a func(int) time.Duration, the stream is of engine_test.event",
-		"window of 0 records", "without event time", "allowed lateness of -1ns", "takes no AllowedLateness",
+		"window of 0 records", "without event time", "allowed lateness of -1ns", "no time to be late for: it takes no AllowedLateness",
+		"early results every 0s", "they take no InProcessingTime", "in processing time nothing is late",
 	} {
 		contains(t, err, want)
 	}

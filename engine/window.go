@@ -15,6 +15,7 @@ type Assigner struct {
 	slide time.Duration // of sliding windows
 	gap   any           // func(T) time.Duration, of sessions with a gap of each record's own
 	count int           // of count windows
+	clock bool          // in processing time
 }
 
 // The kinds of assigners. They are part of fingerprints.
@@ -36,8 +37,21 @@ func Sliding(size, slide time.Duration) Assigner {
 	return Assigner{kind: kindSliding, size: size, slide: slide}
 }
 
+// InProcessingTime has windows go by the job's clock instead of event time, which the stream need not have: a record is in
+// those of the time at which its batch is taken in, and a window fires when the clock reaches its end, or at the end of
+// bounded input. None is late. The stream of results has no event time. Those that are due when a job is restored fire at
+// once.
+func (a Assigner) InProcessingTime() Assigner {
+	a.clock = true
+	return a
+}
+
 // String reads like "tumbling 24h0m0s", "sliding 10s by 1s" or "count 100". It is part of the operator's fingerprint.
 func (a Assigner) String() string {
+	if a.clock {
+		a.clock = false
+		return a.String() + " in processing time"
+	}
 	switch {
 	case a.count > 0:
 		return fmt.Sprintf("%s %d", a.kind, a.count)
@@ -54,6 +68,8 @@ func (a Assigner) fault() string {
 	switch {
 	case a.kind == kindCount && a.count <= 0:
 		return fmt.Sprintf("window of %d records: want at least 1", a.count)
+	case a.kind == kindCount && a.clock:
+		return "count windows go by no time: they take no InProcessingTime"
 	case a.kind == kindCount || a.gap != nil:
 		return ""
 	case a.kind == kindSession && a.size <= 0:
@@ -91,7 +107,7 @@ const kindOpenWindow = "open window" // until an aggregate completes it
 
 const lateName = "late"
 
-// Window cuts a keyed stream into windows. All but count windows need its event time.
+// Window cuts a keyed stream into windows. All but count windows and those in processing time need its event time.
 func Window[K comparable, T any](in Keyed[K, T], a Assigner, o ...WindowOption) Windowed[K, T] {
 	n := in.from.node.job.add(kindOpenWindow, "", in.from)
 	w := Windowed[K, T]{in: in, assign: a, rule: ruleOf(o), node: n}
@@ -108,7 +124,7 @@ func (w Windowed[K, T]) fault() string {
 	if fault := w.assign.fault(); fault != "" {
 		return fault
 	}
-	if w.assign.kind != kindCount && !w.in.from.timed {
+	if w.assign.kind != kindCount && !w.assign.clock && !w.in.from.timed {
 		return "window over a stream without event time: give From an EventTime"
 	}
 	if _, err := gapOf[T](w.assign); err != nil {
@@ -116,6 +132,9 @@ func (w Windowed[K, T]) fault() string {
 	}
 	return w.rule.fault(w.assign)
 }
+
+// once says that windows fire once, when the watermark passes their end.
+func (w Windowed[K, T]) once() bool { return w.rule.usual() && !w.assign.clock }
 
 // begin makes the node what has become of the window, and gives it its main output. It is false if something has before.
 func (w Windowed[K, T]) begin(kind, uid string) (out *port, ok bool) {
@@ -125,7 +144,8 @@ func (w Windowed[K, T]) begin(kind, uid string) (out *port, ok bool) {
 		return n.output("again", true), false
 	}
 	n.kind, n.uid, n.site, n.stateful = kind, uid, callSite(), true
-	out = n.output("", w.in.from.timed)
+	out = n.output("", w.in.from.timed && !w.assign.clock)
+	w.rule.tell(n)
 	checkKey[K](n)
 	n.fingerprint = fmt.Sprintf("%s %s%s, key %s", kind, w.assign, w.rule.fingerprint(), reflect.TypeFor[K]())
 	w.in.exchange(n, n.ins[0])
@@ -161,16 +181,16 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		return Stream[O]{out}
 	}
 	n := w.node
-	if err := checkAccumulator[Acc](w.assign, w.rule); err != nil {
+	if err := checkAccumulator[Acc](w.assign, w.once()); err != nil {
 		n.job.mistake("%s: accumulator: %v", n.label(), err)
 	}
 	n.build = func(st *subtask) {
 		op := newWindowOp[K, In, O](st, w, out)
 		switch {
-		case w.assign.kind == kindTumbling && w.rule.usual():
+		case w.assign.kind == kindTumbling && w.once():
 			t := newTumblingTask[K, In, Acc](op, a)
 			op.run(w, t, t.accs, t.onRecord, t.hint)
-		case w.assign.kind == kindSliding && w.rule.usual():
+		case w.assign.kind == kindSliding && w.once():
 			t := newSlidingTask[K, In, Acc](op, a)
 			op.run(w, t, t.accs, t.onRecord, t.hint)
 		default:
@@ -182,11 +202,11 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 }
 
 // checkAccumulator refuses a type that cannot lie in a page as a window keeps it.
-func checkAccumulator[Acc any](a Assigner, r rule) error {
+func checkAccumulator[Acc any](a Assigner, once bool) error {
 	_, err := flatWindow[Acc]()
 	switch {
-	case err != nil || a.kind == kindTumbling && r.usual():
-	case a.kind == kindSliding && r.usual():
+	case err != nil || a.kind == kindTumbling && once:
+	case a.kind == kindSliding && once:
 		_, err = flatWindow[panes[Acc]]()
 	default:
 		_, err = flatWindow[session[Acc]]() // the largest

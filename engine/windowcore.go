@@ -28,6 +28,7 @@ type windows[V any] interface {
 	placed(k mmapstate.Key)
 
 	end(at Time, k mmapstate.Key)    // an entry of ends is due
+	wake(at Time, k mmapstate.Key)   // an entry of woken is
 	retire(at Time, k mmapstate.Key) // an entry of retired is
 	finish()                         // the input has ended, and all entries were due
 }
@@ -45,14 +46,21 @@ type windowCore[K comparable, V any] struct {
 	rule
 	what    content[K, V]
 	which   windows[V]
-	mark    Time             // windows that end by the instant after it have fired
+	mark    Time             // windows that end by the instant after it have fired: the watermark, or by the clock
 	passed  Time             // the watermark that what is emitted now must not be late for
 	retired *mmapstate.Index // when windows that have fired are forgotten: their ends, and the lateness; nil without
+	woken   *mmapstate.Index // when open windows give early results; nil without
 	parts   []V
 }
 
 func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K, V]) *windowCore[K, V] {
 	c := &windowCore[K, V]{windowBase: b, rule: r, what: what, mark: b.watermark, passed: b.watermark}
+	if b.assign.clock {
+		c.mark = MinTime
+	}
+	if b.assign.clock || r.early {
+		b.st.clocked = append(b.st.clocked, c)
+	}
 	if r.lateness > 0 {
 		c.retired = must(b.store.Index("retired", b.shape))
 	}
@@ -75,6 +83,9 @@ func (c *windowCore[K, V]) dead(end Time) bool { return end.Add(c.lateness)-1 <=
 
 // fire emits the result of a window, with a time to carry.
 func (c *windowCore[K, V]) fire(k mmapstate.Key, w Span, at Time, parts ...V) {
+	if c.assign.clock {
+		at = 0
+	}
 	c.closing(k, w)
 	c.ctx.key, c.ctx.time = k, at
 	c.what.emit(k, c.key, w, parts)
@@ -94,7 +105,9 @@ func (c *windowCore[K, V]) stays(k mmapstate.Key, end Time) bool {
 func (c *windowCore[K, V]) advance(w Time) {
 	c.drain()
 	c.watermark = max(c.watermark, w)
-	c.mark = max(c.mark, w)
+	if !c.assign.clock || w == MaxTime {
+		c.mark = max(c.mark, w)
+	}
 	c.pop(c.ends, c.mark.Add(1), c.which.end)
 	if c.retired != nil {
 		c.pop(c.retired, c.mark.Add(1), c.which.retire)
@@ -103,6 +116,47 @@ func (c *windowCore[K, V]) advance(w Time) {
 		c.which.finish()
 	}
 	c.passed = c.watermark
+}
+
+// due implements clocked.
+func (c *windowCore[K, V]) due() (at Time, ok bool) {
+	for _, x := range []*mmapstate.Index{c.woken, c.byClock()} {
+		if x == nil {
+			continue
+		}
+		if first, some := x.Min(); some && (!ok || Time(first) < at) {
+			at, ok = Time(first), true
+		}
+	}
+	return at, ok
+}
+
+// byClock are the ends of windows in processing time, nil for others.
+func (c *windowCore[K, V]) byClock() *mmapstate.Index {
+	if c.assign.clock {
+		return c.ends
+	}
+	return nil
+}
+
+// ring implements clocked. Windows that have ended have no early results any more.
+func (c *windowCore[K, V]) ring(now Time) {
+	if c.assign.clock {
+		c.mark = max(c.mark, now-1)
+		c.pop(c.ends, now, c.which.end)
+	}
+	if c.early {
+		c.pop(c.woken, now, c.which.wake)
+	}
+}
+
+// now is the time of a record in processing time. A clock that is put back does not open windows again.
+func (c *windowCore[K, V]) now() Time { return max(c.st.now, c.mark+1) }
+
+// tick is when a window that has taken a record in gives its next early result.
+func (c *windowCore[K, V]) tick() Time {
+	every := Time(c.every)
+	return floor(c.st.now, every) + every
 }
 
 // keeper is content that records of one input are added to.
@@ -131,6 +185,9 @@ func (t *windowTask[K, In, O, V]) run(w Windowed[K, In]) {
 
 func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
 	t.take(r)
+	if t.assign.clock {
+		r.at = t.core.now()
+	}
 	t.ctx.live = true
 	k := t.keyOf(r)
 	v, id := t.core.which.place(k, t.own(r))
@@ -145,7 +202,11 @@ func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
 }
 
 func (t *windowTask[K, In, O, V]) hint(r *keyed[K, In]) {
-	t.hints = append(t.hints, t.core.which.hint(mmapstate.Key{Hash: r.hash, Group: r.group}, r.at))
+	at := r.at
+	if t.assign.clock {
+		at = t.core.now()
+	}
+	t.hints = append(t.hints, t.core.which.hint(mmapstate.Key{Hash: r.hash, Group: r.group}, at))
 }
 
 func (t *windowTask[K, In, O, V]) advance(w Time) { t.core.advance(w) }

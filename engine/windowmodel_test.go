@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
 	"github.com/pagetide/pagetide/mmapstate"
 	"github.com/pagetide/pagetide/snapshotter"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
@@ -22,6 +23,7 @@ type modelWindow struct {
 	span   engine.Span
 	events []event
 	fired  bool
+	due    engine.Time // when it gives an early result; 0: not
 }
 
 func (w *modelWindow) row(m *windowModel) string {
@@ -83,6 +85,9 @@ type windowModel struct {
 	all         bool                    // results show all records, in order
 	sorted      bool                    // of their numbers
 	lateness    engine.Time
+	every       engine.Time // of early results; 0: there are none
+	clock       bool        // in processing time
+	now         engine.Time
 	watermark   engine.Time
 	open        []*modelWindow // in order of their creation
 	rows        []string
@@ -93,7 +98,27 @@ func (m *windowModel) dead(w engine.Span) bool { return w.End+m.lateness-1 <= m.
 
 func (m *windowModel) fire(w *modelWindow) {
 	m.rows = append(m.rows, w.row(m))
-	w.fired = true
+	w.fired, w.due = true, 0
+}
+
+// tick lets the clock reach a time.
+func (m *windowModel) tick(now engine.Time) {
+	if m.now = now; m.clock {
+		m.advance(now - 1)
+	}
+	for _, w := range m.open {
+		if w.due != 0 && w.due <= now {
+			m.rows, w.due = append(m.rows, w.row(m)), 0
+		}
+	}
+}
+
+// time is that of a record.
+func (m *windowModel) time(e event) engine.Time {
+	if m.clock {
+		return m.now
+	}
+	return engine.TimeOf(e.At)
 }
 
 func (m *windowModel) record(e event) {
@@ -110,12 +135,14 @@ func (m *windowModel) record(e event) {
 		w.events = append(w.events, e)
 		if w.span.End-1 <= m.watermark {
 			m.fire(w)
+		} else if m.every > 0 {
+			w.due = m.now - m.now%m.every + m.every
 		}
 	}
 }
 
 func (m *windowModel) tiles(e event) (of []*modelWindow) {
-	at := engine.TimeOf(e.At)
+	at := m.time(e)
 	for start := at - at%m.slide; start > at-m.size; start -= m.slide {
 		span := engine.Span{Start: start, End: start + m.size}
 		if m.dead(span) {
@@ -132,7 +159,7 @@ func (m *windowModel) tiles(e event) (of []*modelWindow) {
 }
 
 func (m *windowModel) session(e event) []*modelWindow {
-	at := engine.TimeOf(e.At)
+	at := m.time(e)
 	one := &modelWindow{key: e.Key, span: engine.Span{Start: at, End: at + m.gap(e)}}
 	var rest, overlap []*modelWindow
 	for _, w := range m.open {
@@ -203,9 +230,13 @@ func randomWindow(rnd *rand.Rand) windowCase {
 		c.opts = append(c.opts, engine.AllowedLateness(lateness))
 		c.model.lateness = engine.Time(lateness)
 	}
+	if every := time.Duration(1+rnd.IntN(4)) * time.Second; rnd.IntN(3) == 0 {
+		c.opts = append(c.opts, engine.FireEvery(every))
+		c.model.every = engine.Time(every)
+	}
 	c.flat = rnd.IntN(2) == 0
 	c.model.all = rnd.IntN(2) == 0
-	c.name = fmt.Sprintf("%s, %s late, all %t, flat %t", c.assign, time.Duration(c.model.lateness), c.model.all, c.flat)
+	c.name = fmt.Sprintf("%s, %s late, every %s, all %t, flat %t", c.assign, time.Duration(c.model.lateness), time.Duration(c.model.every), c.model.all, c.flat)
 	c.model.watermark = engine.MinTime
 	return c
 }
@@ -271,13 +302,57 @@ func TestWindowsAsTheModel(t *testing.T) {
 		job := engine.NewJob("model")
 		src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(0)))
 		engine.To(c.build(src), "out", rows)
-		r := start(t, job, engine.Options{})
+		r := start(t, job, engine.Options{Clock: enginetest.NewClock(t0)})
 		if err := r.Wait(); err != nil {
 			t.Fatalf("seed %d, %s: %v", seed, c.name, err)
 		}
 		if got := rows.rows(); !slices.Equal(got, c.model.rows) || r.Stats().Late != c.model.late {
 			t.Fatalf("seed %d, %s: %d late, want %d; %d results, want %d: %s", seed, c.name, r.Stats().Late, c.model.late,
 				len(got), len(c.model.rows), firstDifference(got, c.model.rows))
+		}
+	}
+}
+
+// TestWindowsByTheClock drives windows in event and in processing time, with early results, by steps, and compares them
+// with the model.
+func TestWindowsByTheClock(t *testing.T) {
+	seeds := uint64(150)
+	if testing.Short() {
+		seeds = 40
+	}
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(seed, 37))
+		c := randomWindow(rnd)
+		if c.model.lateness == 0 && rnd.IntN(2) == 0 {
+			c.assign, c.model.clock = c.assign.InProcessingTime(), true
+		}
+		c.model.pane, c.model.sorted = 0, true
+		h := enginetest.Operator(t, c.build)
+		mark := t0
+		for n := range int64(100) {
+			c.model.now = engine.TimeOf(h.Now())
+			switch p := rnd.IntN(20); {
+			case p < 13:
+				e := event{Key: fmt.Sprint("k", rnd.IntN(3)), N: n, At: mark.Add(time.Duration(rnd.IntN(9000)-2000) * time.Millisecond)}
+				h.Push(e.At, e)
+				c.model.record(e)
+			case p < 15:
+				mark = mark.Add(time.Duration(rnd.IntN(5000)) * time.Millisecond)
+				if h.Watermark(mark); !c.model.clock {
+					c.model.advance(engine.TimeOf(mark))
+				}
+			case p < 19:
+				h.Advance(time.Duration(rnd.IntN(4000)) * time.Millisecond)
+				c.model.tick(engine.TimeOf(h.Now()))
+			default:
+				h.Rescale(1 + rnd.IntN(3))
+			}
+		}
+		h.End()
+		c.model.advance(engine.MaxTime)
+		got := slices.Sorted(slices.Values(h.Out()))
+		if slices.Sort(c.model.rows); !slices.Equal(got, c.model.rows) {
+			t.Fatalf("seed %d, %s: %d results, want %d: %s", seed, c.name, len(got), len(c.model.rows), firstDifference(got, c.model.rows))
 		}
 	}
 }
@@ -303,6 +378,9 @@ func randomWindows(t *testing.T, seed uint64) error {
 	d := &dice{rnd: rand.New(rand.NewPCG(seed, 33))}
 	c := randomWindow(rnd)
 	c.model.sorted = true
+	if c.model.every > 0 {
+		c.opts = append(c.opts, engine.FireEvery(time.Millisecond))
+	}
 	in, all := randomEvents(rnd, 2000)
 	for _, e := range all {
 		c.model.record(e)
@@ -319,10 +397,91 @@ func randomWindows(t *testing.T, seed uint64) error {
 	if err := endure(t, rnd, vfs.NewFault(vfs.NewMem()), build); err != nil {
 		return err
 	}
-	if got := rows.rows(); !slices.Equal(got, c.model.rows) {
+	got := rows.rows()
+	if c.model.every > 0 { // by the machine's clock, which may come often or not at all
+		got = among(got, c.model.rows)
+	}
+	if !slices.Equal(got, c.model.rows) {
 		return fmt.Errorf("%s: %d windows, want %d: %s", c.name, len(got), len(c.model.rows), firstDifference(got, c.model.rows))
 	}
 	return nil
+}
+
+// among leaves of some rows those that are wanted, once each. Both are in order.
+func among(rows, want []string) []string {
+	return slices.Compact(slices.DeleteFunc(slices.Clone(rows), func(r string) bool {
+		_, ok := slices.BinarySearch(want, r)
+		return !ok
+	}))
+}
+
+// TestRandomWindowsByTheClock has a job endure the same with windows in processing time. Which windows there are is up to
+// the machine; that each record is in one is not.
+func TestRandomWindowsByTheClock(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(seed, 38))
+		d := &dice{rnd: rand.New(rand.NewPCG(seed, 39))}
+		in, all := randomEvents(rnd, 2000)
+		rows := newLog()
+		a := []engine.Assigner{engine.Tumbling(time.Millisecond), engine.Session(time.Microsecond), engine.Session(time.Hour)}[rnd.IntN(3)]
+		build := func() *engine.Job {
+			job := engine.NewJob("windows")
+			byKey := engine.KeyBy(flaky(engine.From[event](job, "in", in), d), func(e event) string { return e.Key })
+			windows := engine.ProcessWindow(engine.Window(byKey, a.InProcessingTime()), "windows",
+				func(_ *engine.Context, key string, _ engine.Span, recs iter.Seq[event], out engine.Out[string]) error {
+					for e := range recs {
+						out.Emit(fmt.Sprint(key, " ", e.N))
+					}
+					return nil
+				})
+			engine.To(windows, "out", flakyLog(d, rows))
+			return job
+		}
+		if err := endure(t, rnd, vfs.NewFault(vfs.NewMem()), build); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		var want []string
+		for _, e := range all {
+			want = append(want, fmt.Sprint(e.Key, " ", e.N))
+		}
+		slices.Sort(want)
+		if got := rows.rows(); !slices.Equal(got, want) {
+			t.Fatalf("seed %d, %s: %d records, want %d: %s", seed, a, len(got), len(want), firstDifference(got, want))
+		}
+	}
+	noneLeft(t)
+}
+
+// TestOverdueWindowsFire resumes a job when the ends of its windows have passed by the clock.
+func TestOverdueWindowsFire(t *testing.T) {
+	clock, in, rows, dir := enginetest.NewClock(t0), newFeed[event](1), newLog(), t.TempDir()
+	build := func() *engine.Job {
+		job := engine.NewJob("overdue")
+		byKey := engine.KeyBy(engine.From[event](job, "in", in), func(e event) string { return e.Key })
+		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(time.Hour).InProcessingTime()), "hours", listing{}), "out", rows)
+		return job
+	}
+	o := engine.Options{Clock: clock, Checkpoints: engine.Checkpoints{Dir: dir}, Restore: engine.Resume()}
+	r := start(t, build(), o)
+	in.add(0, event{Key: "a", N: 1}, event{Key: "b", N: 2})
+	took(t, r, 2)
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(5 * time.Hour)
+	r = start(t, build(), o)
+	if _, err := r.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := engine.Span{Start: engine.TimeOf(t0), End: engine.TimeOf(t0.Add(time.Hour))}
+	equal(t, rows.rows(), []string{listing{}.Result("a", w, listed{1, 1, 1, 1}), listing{}.Result("b", w, listed{1, 2, 2, 2})})
 }
 
 // flaky fails a record now and then.
@@ -398,7 +557,7 @@ func TestWindowsLeaveNothing(t *testing.T) {
 		job := engine.NewJob("leaves")
 		src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(0)))
 		engine.To(c.build(src), "out", newLog())
-		r := start(t, job, engine.Options{Checkpoints: engine.Checkpoints{Dir: dir}})
+		r := start(t, job, engine.Options{Clock: enginetest.NewClock(t0), Checkpoints: engine.Checkpoints{Dir: dir}})
 		took(t, r, len(in.recs[0]))
 		for day := range 2 {
 			in.add(0, event{Key: "k1", N: 1, At: t0.AddDate(0, 0, 1+day)})
@@ -408,9 +567,14 @@ func TestWindowsLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		left := entriesOf(t, last.Path)
+		left, woken := entriesOf(t, last.Path), 0
+		if c.model.every > 0 {
+			c.model.watermark = engine.MinTime
+			c.model.record(in.recs[0][len(in.recs[0])-1])
+			woken = len(c.model.open)
+		}
 		for state, n := range left {
-			want := map[string]uint64{"ends": 1, "slots": 1, "newest": 1, "elements": 1, "panes": 1, "accumulators": 1}[state]
+			want := map[string]uint64{"woken": uint64(woken), "ends": 1, "slots": 1, "newest": 1, "elements": 1, "panes": 1, "accumulators": 1}[state]
 			if n != want {
 				t.Errorf("seed %d, %s: %d entries in %s, want %d: %v", seed, c.name, n, state, want, left)
 			}

@@ -14,9 +14,19 @@ type WindowOption func(*rule)
 // windows further down. d must not be negative; zero is as without it.
 func AllowedLateness(d time.Duration) WindowOption { return func(r *rule) { r.lateness = d } }
 
+// FireEvery has windows give their results so far, too, every d of processing time as long as records come: when the job's
+// clock reaches a multiple of d, counted from 1970-01-01 UTC, each open window fires that has taken a record in since. The
+// results carry the time that the last one will; each replaces the one before. d must be positive; it may change between
+// two runs, but not come or go.
+func FireEvery(d time.Duration) WindowOption {
+	return func(r *rule) { r.early, r.every = true, d }
+}
+
 // rule is when windows fire.
 type rule struct {
 	lateness time.Duration
+	early    bool
+	every    time.Duration // if early
 }
 
 func ruleOf(o []WindowOption) (r rule) {
@@ -27,13 +37,17 @@ func ruleOf(o []WindowOption) (r rule) {
 }
 
 // usual says that windows fire at their end, and are gone.
-func (r rule) usual() bool { return r.lateness == 0 }
+func (r rule) usual() bool { return r.lateness == 0 && !r.early }
 
 // fault is what is wrong with the rule, empty if nothing is.
 func (r rule) fault(a Assigner) string {
 	switch {
 	case r.lateness < 0:
 		return fmt.Sprintf("allowed lateness of %s: it must not be negative", r.lateness)
+	case r.early && r.every <= 0:
+		return fmt.Sprintf("early results every %s: want a positive duration", r.every)
+	case r.lateness > 0 && a.clock:
+		return "in processing time nothing is late: it takes no AllowedLateness"
 	case r.lateness > 0 && a.kind == kindCount:
 		return "a count window has no time to be late for: it takes no AllowedLateness"
 	}
@@ -45,5 +59,15 @@ func (r rule) fingerprint() (s string) {
 	if r.lateness > 0 {
 		s += fmt.Sprintf(" and %s late", r.lateness)
 	}
+	if r.early {
+		s += " with early results"
+	}
 	return s
+}
+
+// tell notes what the fingerprint leaves out.
+func (r rule) tell(n *node) {
+	if r.early {
+		n.declared = append(n.declared, fmt.Sprintf("early results every %s of processing time", r.every))
+	}
 }
