@@ -17,22 +17,21 @@ import (
 
 // attempt is one execution of a job, from a checkpoint or from nothing until it ends.
 type attempt struct {
-	job         *Job
-	o           *Options
-	dir         *snapshotter.Dir
-	from        *snapshotter.Checkpoint // nil: fresh
-	loading     *loading                // of from's state; nil: fresh, or a trial
-	restored    restored
-	number      meta.Attempt
-	parallelism int
-	keyGroups   int
-	hashSeed    uint64
-	world       sim.World // nil unless simulated
+	job       *Job
+	o         *Options
+	dir       *snapshotter.Dir
+	from      *snapshotter.Checkpoint // nil: fresh
+	loading   *loading                // of from's state; nil: fresh, or a trial
+	restored  restored
+	number    meta.Attempt
+	keyGroups int
+	hashSeed  uint64
+	world     sim.World // nil unless simulated
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	plans    []*taskPlan
+	layout   layout
 	subtasks []*subtask
 	stores   []*mmapstate.Store
 	rehashed map[*node][]*mmapstate.Store // by subtask, of another number of key groups than the checkpoint's
@@ -65,9 +64,9 @@ func newAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, f
 
 func blankAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir, from *snapshotter.Checkpoint, splits splitLists) *attempt {
 	a := &attempt{
-		job: j, o: o, dir: dir, from: from, number: dir.Attempt(), plans: j.plan(o.Parallelism),
-		parallelism: o.Parallelism, keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
-		splits: splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
+		job: j, o: o, dir: dir, from: from, number: dir.Attempt(), layout: j.plan(o.Parallelism),
+		keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
+		splits:    splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
 		rehashed: map[*node][]*mmapstate.Store{},
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
@@ -183,8 +182,8 @@ func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, er
 	if r.m != nil {
 		groups = orDefault(o.MaxParallelism, int(r.m.KeyGroups))
 	}
-	if o.Parallelism > groups {
-		return nil, fmt.Errorf("parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d", o.Parallelism, groups, meta.MaxKeyGroups)
+	if err := j.within(o.Parallelism, groups); err != nil {
+		return nil, err
 	}
 	all := splitLists{}
 	for _, n := range j.nodes {
@@ -205,6 +204,21 @@ func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, er
 		all[n] = s
 	}
 	return all, nil
+}
+
+// within refuses a parallelism that there are not enough key groups for.
+func (j *Job) within(parallelism, groups int) error {
+	const wanted = "parallelism %d, max parallelism %d: want 1 <= parallelism <= max <= %d"
+	var found []error
+	if parallelism > groups {
+		found = append(found, fmt.Errorf(wanted, parallelism, groups, meta.MaxKeyGroups))
+	}
+	for _, n := range j.nodes {
+		if n.parallelism > groups {
+			found = append(found, fmt.Errorf("%s: "+wanted, n.label(), n.parallelism, groups, meta.MaxKeyGroups))
+		}
+	}
+	return errors.Join(found...)
 }
 
 // missingSplits refuses to drop a position: a split that the checkpoint knows half read must still be there.
@@ -246,7 +260,7 @@ func (a *attempt) recoverSinks() error {
 }
 
 func (a *attempt) task(n *node, index int) Task {
-	return Task{Job: a.job.name, JobID: a.dir.Job(), UID: n.uid, Attempt: a.number, Index: index, Parallelism: a.parallelism}
+	return Task{Job: a.job.name, JobID: a.dir.Job(), UID: n.uid, Attempt: a.number, Index: index, Parallelism: a.layout.subtasks(n)}
 }
 
 // openStore opens a subtask's share of a node's state. It is not read before it is looked up, or the background loader
@@ -278,7 +292,7 @@ type typesOnly struct{ meta.Loader }
 func (typesOnly) Shards(meta.OperatorNo) []meta.Shard { return nil }
 
 func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
-	first, end := groupsOf(index, a.keyGroups, a.parallelism)
+	first, end := groupsOf(index, a.keyGroups, a.layout.subtasks(n))
 	return mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
 		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: true, Preload: !a.trial, CheckOnly: a.trial,
@@ -293,7 +307,7 @@ func (a *attempt) rehashes() bool { return a.keyGroups != int(a.from.Meta.KeyGro
 func (a *attempt) rehash(n *node) []*mmapstate.Store {
 	if a.rehashed[n] == nil {
 		var opts []mmapstate.Options
-		for i := range a.parallelism {
+		for i := range a.layout.subtasks(n) {
 			opts = append(opts, a.storeOptions(n, i))
 		}
 		a.rehashed[n] = must(mmapstate.Rehash(a.ctx, opts, a.from))

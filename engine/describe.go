@@ -35,7 +35,7 @@ func (c *coordinator) metadata(r *round) *meta.Metadata {
 }
 
 func (c *coordinator) operator(r *round, n *node) meta.Operator {
-	o := meta.Operator{No: n.no, UID: n.uid, Kind: n.kind, Fingerprint: n.fingerprint, Parallelism: uint16(c.a.parallelism)}
+	o := meta.Operator{No: n.no, UID: n.uid, Kind: n.kind, Fingerprint: n.fingerprint, Parallelism: uint16(c.a.layout.subtasks(n))}
 	o.Watermark, o.Watermarks = c.subtaskWatermarks(r, n)
 	return o
 }

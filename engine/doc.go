@@ -17,9 +17,9 @@
 //
 // # How it runs
 //
-// Each node runs in as many subtasks as [Options].Parallelism says. A chain of nodes in which records stay in their
-// subtask is fused into one task: one goroutine per subtask, in which records go from function to function, a stretch of
-// them at a time. Tasks exchange typed batches through bounded queues.
+// Each node runs in as many subtasks as [Options].Parallelism says, or its own [Stream.Parallelism]. A chain of nodes in
+// which records stay in their subtask is fused into one task: one goroutine per subtask, in which records go from function
+// to function, a stretch of them at a time. Tasks exchange typed batches through bounded queues.
 //
 //	reader ─► source task [0] ─┬─► keyed task [0] ─► sink      records, watermarks and barriers travel together, in
 //	reader ─► source task [1] ─┴─► keyed task [1] ─► sink      order, in each of these arrows

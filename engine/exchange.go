@@ -7,9 +7,10 @@ import (
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
-// route leads from one upstream subtask to another task: by key to all of its subtasks, else to one.
+// route leads from one upstream subtask to another task: to its counterpart, or to all subtasks.
 type route struct {
 	up     *subtask
+	way    way
 	inbox  []*inbox // of the downstream subtasks
 	input  int      // there, of this upstream subtask
 	groups int
@@ -211,7 +212,7 @@ func (w *keyedWork[K, T]) drain() {
 
 // exchange makes an edge of a node one that goes by key.
 func (in Keyed[K, T]) exchange(n *node, e *edge) {
-	e.keyed, e.key = true, reflect.TypeFor[K]().String()
+	e.way, e.key = byKey, reflect.TypeFor[K]().String()
 	e.send = func(st *subtask, r *route) {
 		s := newKeySender(r, keyerFor[K](st.a), newKeyColumn(in.key, handFor[T](st, n.uid)))
 		st.senders = append(st.senders, s)

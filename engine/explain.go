@@ -11,9 +11,8 @@ import (
 // Explanation is how a job will run: its operators with what they declare, the tasks that they are fused into, and where
 // records go by key. It prints as text, or as [Explanation.Mermaid].
 type Explanation struct {
-	job         string
-	parallelism int
-	tasks       []*taskPlan
+	job    string
+	layout layout
 }
 
 // Explain shows how the job would run with these options. It starts nothing. The mistakes in the graph are returned as
@@ -22,18 +21,17 @@ func (j *Job) Explain(o Options) (Explanation, error) {
 	if err := j.check(); err != nil {
 		return Explanation{}, err
 	}
-	p := o.withDefaults().Parallelism
-	return Explanation{j.name, p, j.plan(p)}, nil
+	return Explanation{j.name, j.plan(o.withDefaults().Parallelism)}, nil
 }
 
 // String is the explanation as text. Operators are numbered in the order in which they were made.
 func (x Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "job %q\n", x.job)
-	for i, p := range x.tasks {
+	for i, p := range x.layout.tasks {
 		fmt.Fprintf(&b, "\n%s\n", x.title(i))
 		for _, n := range p.nodes {
-			fmt.Fprintf(&b, "  %d  %s%s%s\n", n.id+1, n.title(), n.inputs(), n.about())
+			fmt.Fprintf(&b, "  %d  %s%s%s\n", n.id+1, n.title(), x.inputs(n), n.about())
 			for _, d := range n.declared {
 				fmt.Fprintf(&b, "       %s\n", d)
 			}
@@ -46,7 +44,7 @@ func (x Explanation) String() string {
 func (x Explanation) Mermaid() string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	for i, p := range x.tasks {
+	for i, p := range x.layout.tasks {
 		fmt.Fprintf(&b, "  subgraph task%d[%s]\n", i+1, mermaidText(x.title(i)))
 		for _, n := range p.nodes {
 			lines := append([]string{n.title() + n.about()}, n.declared...)
@@ -54,10 +52,10 @@ func (x Explanation) Mermaid() string {
 		}
 		b.WriteString("  end\n")
 	}
-	for _, p := range x.tasks {
+	for _, p := range x.layout.tasks {
 		for _, n := range p.nodes {
 			for _, e := range n.ins {
-				fmt.Fprintf(&b, "  n%d %s n%d\n", e.from.node.id+1, e.arrow(), n.id+1)
+				fmt.Fprintf(&b, "  n%d %s n%d\n", e.from.node.id+1, x.arrow(e, p), n.id+1)
 			}
 		}
 	}
@@ -65,10 +63,11 @@ func (x Explanation) Mermaid() string {
 }
 
 func (x Explanation) title(task int) string {
-	if x.parallelism == 1 {
+	n := x.layout.tasks[task].subtasks
+	if n == 1 {
 		return fmt.Sprintf("task %d, 1 subtask", task+1)
 	}
-	return fmt.Sprintf("task %d, %d subtasks", task+1, x.parallelism)
+	return fmt.Sprintf("task %d, %d subtasks", task+1, n)
 }
 
 // title is what the node is; one without a uid needs no place in the source here.
@@ -80,7 +79,7 @@ func (n *node) title() string {
 }
 
 // inputs says which nodes the records come from, and how.
-func (n *node) inputs() (s string) {
+func (x Explanation) inputs(n *node) (s string) {
 	for i, e := range n.ins {
 		if i == 0 {
 			s += ", of "
@@ -88,7 +87,7 @@ func (n *node) inputs() (s string) {
 			s += " and "
 		}
 		s += fmt.Sprint(e.from.node.id + 1)
-		for _, part := range e.parts() {
+		for _, part := range x.parts(e, x.layout.of[n]) {
 			s += " " + part
 		}
 	}
@@ -96,18 +95,21 @@ func (n *node) inputs() (s string) {
 }
 
 // parts are what is special about an edge.
-func (e *edge) parts() (parts []string) {
+func (x Explanation) parts(e *edge, to *taskPlan) (parts []string) {
 	if e.from.label != "" {
 		parts = append(parts, e.from.label)
 	}
-	if e.keyed {
+	switch x.layout.way(e, to) {
+	case byKey:
 		parts = append(parts, "by key "+e.key)
+	case inTurn:
+		parts = append(parts, "in turn")
 	}
 	return parts
 }
 
-func (e *edge) arrow() string {
-	parts := e.parts()
+func (x Explanation) arrow(e *edge, to *taskPlan) string {
+	parts := x.parts(e, to)
 	if len(parts) == 0 {
 		return "-->"
 	}

@@ -1,16 +1,29 @@
 package engine
 
-// timed is a record with its event time.
-type timed[T any] struct {
-	val T
-	at  Time
-}
-
-// timedBatch crosses from a subtask to its counterpart in another task. Its receiver gives it back to its sender.
+// timedBatch crosses from task to task. Its receiver gives it back to its sender.
 type timedBatch[T any] struct {
-	recs []timed[T]
+	stretch[T]
 	home chan *timedBatch[T]
 }
+
+// batchFrom gives a batch that has come home, or a new one.
+func batchFrom[T any](home chan *timedBatch[T]) *timedBatch[T] {
+	select {
+	case b := <-home:
+		return b
+	default:
+		return &timedBatch[T]{stretch[T]{make([]T, 0, batchSize), make([]Time, 0, batchSize)}, home}
+	}
+}
+
+// add appends as many of the records as there is room for, and returns the rest.
+func (b *timedBatch[T]) add(s stretch[T]) (rest stretch[T]) {
+	n := min(len(s.recs), cap(b.recs)-len(b.recs))
+	b.recs, b.at = append(b.recs, s.recs[:n]...), append(b.at, s.at[:n]...)
+	return stretch[T]{s.recs[n:], s.at[n:]}
+}
+
+func (b *timedBatch[T]) full() bool { return len(b.recs) == cap(b.recs) }
 
 // forwardSender sends the records of one subtask to one other.
 type forwardSender[T any] struct {
@@ -19,31 +32,27 @@ type forwardSender[T any] struct {
 	home chan *timedBatch[T]
 }
 
-// forward makes an edge one that leads from each subtask to its counterpart.
+// forward makes an edge one that leads from each subtask to its counterpart, or deals records out where there is none.
 func forward[T any](e *edge) {
 	e.send = func(st *subtask, r *route) {
+		if r.way == inTurn {
+			deal[T](e, st, r)
+			return
+		}
 		s := &forwardSender[T]{route: r, home: make(chan *timedBatch[T], queueDepth+2)}
 		st.senders = append(st.senders, s)
-		listen(st, e.from, s.push)
+		listenTo(st, e.from, s.take)
 	}
 }
 
-func (s *forwardSender[T]) push(v T, at Time) {
-	if s.open == nil {
-		s.open = s.batch()
-	}
-	s.open.recs = append(s.open.recs, timed[T]{v, at})
-	if len(s.open.recs) == cap(s.open.recs) {
-		s.flush()
-	}
-}
-
-func (s *forwardSender[T]) batch() *timedBatch[T] {
-	select {
-	case b := <-s.home:
-		return b
-	default:
-		return &timedBatch[T]{recs: make([]timed[T], 0, batchSize), home: s.home}
+func (s *forwardSender[T]) take(r stretch[T]) {
+	for len(r.recs) > 0 {
+		if s.open == nil {
+			s.open = batchFrom(s.home)
+		}
+		if r = s.open.add(r); s.open.full() {
+			s.flush()
+		}
 	}
 }
 
@@ -61,15 +70,16 @@ func (s *forwardSender[T]) send(m message) {
 
 // take calls use with the records of an edge of the node that is being built: from the operator before it in the same
 // task, or from another task.
-func take[T any](st *subtask, e *edge, n *node, use func(T, Time)) {
+func take[T any](st *subtask, e *edge, n *node, use func(stretch[T])) {
 	if st.plan.head != n {
-		listen(st, e.from, use)
+		listenTo(st, e.from, use)
 		return
 	}
 	st.receive(e, func(batch any) {
 		b := batch.(*timedBatch[T])
-		for i := range b.recs {
-			use(b.recs[i].val, b.recs[i].at)
+		for i := 0; i < len(b.recs); i += st.together {
+			end := min(i+st.together, len(b.recs))
+			use(stretch[T]{b.recs[i:end], b.at[i:end]})
 		}
 		st.received += int64(len(b.recs))
 		b.release()
@@ -79,7 +89,7 @@ func take[T any](st *subtask, e *edge, n *node, use func(T, Time)) {
 // release gives a batch back to its sender, or to the garbage collector if there are plenty.
 func (b *timedBatch[T]) release() {
 	clear(b.recs)
-	b.recs = b.recs[:0]
+	b.recs, b.at = b.recs[:0], b.at[:0]
 	select {
 	case b.home <- b:
 	default:

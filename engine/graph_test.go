@@ -142,6 +142,9 @@ func TestGraphMistakes(t *testing.T) {
 			engine.To(src, "rest", engine.SinkFunc[event](nil))
 			engine.To(p.src, "rest2", engine.SinkFunc[event](nil))
 		}, []string{`source "neg"`, "negative"}},
+		"parallelism of none": {func(p parts) {
+			engine.To(p.src.Parallelism(0), "out", engine.SinkFunc[event](nil))
+		}, []string{`source "in": parallelism 0: want 1 to 4096`}},
 		"nil source": {func(p parts) {
 			engine.To(engine.From[event](p.job, "none", nil), "rest", engine.SinkFunc[event](nil))
 			engine.To(p.src, "rest2", engine.SinkFunc[event](nil))

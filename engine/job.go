@@ -47,6 +47,8 @@ type node struct {
 	stateful bool
 	declared []string // states, timers and side outputs, for Explain
 
+	parallelism int // that it was given; 0: none
+
 	build  func(*subtask) // makes the operator in one subtask
 	sink   *sinkDoors     // for a sink
 	source *sourceDoors   // for a source
@@ -54,11 +56,20 @@ type node struct {
 
 // edge leads the records of a port to a node.
 type edge struct {
-	from  *port
-	keyed bool                   // records go by key, to whichever subtask owns it
-	key   string                 // its type, for Explain
-	send  func(*subtask, *route) // makes the sender in an upstream subtask, where the edge leads from task to task
+	from *port
+	way  way
+	key  string                 // its type if records go by key, for Explain
+	send func(*subtask, *route) // makes the sender in an upstream subtask, where the edge leads from task to task
 }
+
+// way says which subtasks of a task get a record that comes from another one.
+type way uint8
+
+const (
+	forwarded way = iota // the counterpart of the one it comes from; dealt out in turn if there is none
+	byKey                // the one that owns its key
+	inTurn               // one after the other
+)
 
 // port is one output of a node: where a Stream comes from.
 type port struct {

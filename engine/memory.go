@@ -32,7 +32,7 @@ func (a *attempt) memoryAtOpen(n *node) int64 {
 			}
 		}
 	}
-	return memoryShare(limit, own/int64(a.parallelism), total)
+	return memoryShare(limit, own/int64(a.layout.subtasks(n)), total)
 }
 
 // memoryShare is what a store of some of all pages may keep in memory.

@@ -71,16 +71,7 @@ func makeOutlet[T any](st *subtask, p *port) *outlet[T] {
 	return o
 }
 
-// listen connects the node that is being built to the port it reads in the same subtask.
-func listen[T any](st *subtask, p *port, f func(T, Time)) {
-	listenTo(st, p, func(s stretch[T]) {
-		for i := range s.recs {
-			f(s.recs[i], s.at[i])
-		}
-	})
-}
-
-// listenTo is listen for an operator that works on records in a row.
+// listenTo connects the node that is being built to the port it reads in the same subtask.
 func listenTo[T any](st *subtask, p *port, f func(stretch[T])) {
 	o := st.outlets[p].(*outlet[T])
 	o.listeners = append(o.listeners, f)

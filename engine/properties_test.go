@@ -237,7 +237,7 @@ func TestRestoredWatermarksAreOfTheirKeys(t *testing.T) {
 }
 
 func watermarksOf(r *round, n *node, s shareOf) (int64, []meta.GroupWatermark) {
-	c := &coordinator{a: &attempt{parallelism: s.parallelism, keyGroups: s.groups}}
+	c := &coordinator{a: &attempt{layout: layout{of: map[*node]*taskPlan{n: {subtasks: s.parallelism}}}, keyGroups: s.groups}}
 	return c.subtaskWatermarks(r, n)
 }
 

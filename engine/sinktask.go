@@ -18,6 +18,7 @@ type sinkDoors struct {
 func To[T any](in Stream[T], uid string, sink Sink[T]) {
 	n := in.from.node.job.add("sink", uid, in.from)
 	n.sink = &sinkDoors{}
+	forward[T](n.ins[0])
 	if sink == nil {
 		n.job.mistake("sink %q is nil", uid)
 		return
@@ -28,7 +29,7 @@ func To[T any](in Stream[T], uid string, sink Sink[T]) {
 		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
 		st.ops = append(st.ops, s)
 		st.hands = append(st.hands, s)
-		listenTo(st, in.from, s.take)
+		take(st, n.ins[0], n, s.take)
 	}
 }
 

@@ -154,7 +154,7 @@ func (s *sourceTask[T]) begin(ctx context.Context, commands <-chan command) erro
 // assign takes the splits of this subtask, with the positions that the checkpoint has for them.
 func (s *sourceTask[T]) assign() {
 	for i, sp := range s.st.a.splits[s.n].list {
-		if i%s.st.a.parallelism != s.st.index {
+		if i%s.st.plan.subtasks != s.st.index {
 			continue
 		}
 		p := &splitTask[T]{id: sp.ID, maxTime: MinTime, heard: s.st.read, free: make(chan *Batch[T], 2)}

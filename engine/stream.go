@@ -1,7 +1,26 @@
 package engine
 
+import "github.com/pagetide/pagetide/meta"
+
 // Stream is a flow of records of one type. Streams are values; using one twice sends every record both ways.
 type Stream[T any] struct{ from *port }
+
+// Parallelism sets in how many subtasks the operator that the stream comes from runs: at least one, at most as many as
+// there are key groups. Without it a source, an operator by key and [Rebalance] run in Options.Parallelism subtasks, and
+// everything else in as many as the operator that it reads from, so that records go on in their subtask, in order. Where an
+// operator of another parallelism reads them, they are dealt out to its subtasks in turn. A sink runs in as many
+// subtasks as the operator before it.
+//
+// The number may differ between two runs of a job.
+func (s Stream[T]) Parallelism(n int) Stream[T] {
+	of := s.from.node
+	if n < 1 || n > meta.MaxKeyGroups {
+		of.job.mistake("%s: parallelism %d: want 1 to %d", of.label(), n, meta.MaxKeyGroups)
+		return s
+	}
+	of.parallelism = n
+	return s
+}
 
 // Keyed is a stream whose records belong to keys. Records of one key meet in one subtask, in order.
 type Keyed[K comparable, T any] struct {
@@ -13,12 +32,13 @@ type Keyed[K comparable, T any] struct {
 // parallelism is above one, and again for the same record after a restart; a panic in it ends the attempt.
 func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	n := in.from.node.job.add("map", "", in.from)
+	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
 		to := makeOutlet[U](st, out)
 		h := handFor[T](st, n.label())
 		mapped := make([]U, batchSize)
-		listenTo(st, in.from, func(s stretch[T]) {
+		take(st, n.ins[0], n, func(s stretch[T]) {
 			us := mapped[:len(s.recs)]
 			h.take(s.recs)
 			for i := range s.recs {
@@ -36,11 +56,12 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 // Filter sends the records for which keep is true.
 func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 	n := in.from.node.job.add("filter", "", in.from)
+	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
 		h := handFor[T](st, n.label())
-		listenTo(st, in.from, func(s stretch[T]) {
+		take(st, n.ins[0], n, func(s stretch[T]) {
 			h.take(s.recs)
 			for i := range s.recs {
 				h.i = i
@@ -57,13 +78,14 @@ func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 // FlatMap lets f emit any number of records for each one. They carry its event time. An error ends the attempt.
 func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
 	n := in.from.node.job.add("flatmap", "", in.from)
+	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
 		to := makeOutlet[U](st, out)
 		var now Time
 		emit := Out[U]{to: to, now: &now}
 		h := handFor[T](st, n.label())
-		listenTo(st, in.from, func(s stretch[T]) {
+		take(st, n.ins[0], n, func(s stretch[T]) {
 			h.take(s.recs)
 			for i := range s.recs {
 				h.i, now = i, s.at[i]

@@ -22,6 +22,8 @@ const gatherAgain = time.Millisecond
 type taskPlan struct {
 	head  *node   // a source, or what reads from other tasks
 	nodes []*node // in topological order, the head first
+
+	subtasks int // how many goroutines run it
 }
 
 func (p *taskPlan) String() string {
@@ -191,7 +193,7 @@ func (st *subtask) handle(m message, in int) error {
 
 // receive says what becomes of the batches of an edge that leads to the head of the task.
 func (st *subtask) receive(e *edge, use func(batch any)) {
-	first, end := st.plan.inputsOf(e, st.a.parallelism)
+	first, end := st.a.layout.inputsOf(e, st.plan)
 	for in := first; in < end; in++ {
 		st.receivers[in] = use
 	}

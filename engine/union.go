@@ -18,7 +18,7 @@ func Union[T any](in ...Stream[T]) Stream[T] {
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
 		for _, e := range n.ins {
-			take(st, e, n, to.push)
+			take(st, e, n, to.send)
 		}
 	}
 	return Stream[T]{out}

@@ -243,7 +243,7 @@ func TestTimes(t *testing.T) {
 // A checkpoint has the watermarks of subtasks only if they differ.
 func TestSubtaskWatermarks(t *testing.T) {
 	n := &node{}
-	c := &coordinator{a: &attempt{parallelism: 3, keyGroups: 128}}
+	c := &coordinator{a: &attempt{layout: layout{of: map[*node]*taskPlan{n: {subtasks: 3}}}, keyGroups: 128}}
 	for _, tt := range []struct {
 		marks []Time // by subtask
 		least int64

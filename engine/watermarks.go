@@ -33,7 +33,7 @@ func (r restored) watermark(uid string, first, end, groups int) Time {
 
 // watermark is where a node's time stands in a subtask.
 func (a *attempt) watermark(n *node, index int) Time {
-	first, end := groupsOf(index, a.keyGroups, a.parallelism)
+	first, end := groupsOf(index, a.keyGroups, a.layout.subtasks(n))
 	return a.restored.watermark(n.uid, first, end, a.keyGroups)
 }
 
@@ -41,7 +41,7 @@ func (a *attempt) watermark(n *node, index int) Time {
 func (c *coordinator) subtaskWatermarks(r *round, n *node) (least int64, differ []meta.GroupWatermark) {
 	for _, k := range r.acks {
 		if w, ok := k.watermarks[n]; ok {
-			first, _ := groupsOf(k.subtask, c.a.keyGroups, c.a.parallelism)
+			first, _ := groupsOf(k.subtask, c.a.keyGroups, c.a.layout.subtasks(n))
 			differ = append(differ, meta.GroupWatermark{First: meta.KeyGroup(first), Time: int64(w)})
 		}
 	}
