@@ -1,7 +1,9 @@
 package main_test
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
@@ -14,17 +16,23 @@ func batch(n int64) map[string][]string {
 	for i := range all {
 		all[i] = readingNo(int64(i))
 	}
+	always := func(reading) time.Duration { return silence }
 	return map[string][]string{
-		"tumbling": windowed(all, tumble, tumble),
-		"sliding":  windowed(all, slideSize, slide),
-		"join":     joined(all),
-		"process":  bucketed(all),
-		"union":    tallied(all),
+		"tumbling":           windowed(all, tumble, tumble, summed),
+		"sliding":            windowed(all, slideSize, slide, summed),
+		"session":            sessions(all, always),
+		"session by record":  sessions(all, ownSilence),
+		"count":              counted(all),
+		"elements":           windowed(all, tumble, tumble, listed),
+		"in processing time": totals(all),
+		"join":               joined(all),
+		"process":            bucketed(all),
+		"union":              tallied(all),
 	}
 }
 
 // windowed puts each record into every window of a size that begins at a multiple of slide and holds it.
-func windowed(all []reading, size, slide time.Duration) (rows []string) {
+func windowed(all []reading, size, slide time.Duration, row func(key int64, start, end engine.Time, rs []reading) string) (rows []string) {
 	type window struct {
 		key   int64
 		start engine.Time
@@ -37,7 +45,7 @@ func windowed(all []reading, size, slide time.Duration) (rows []string) {
 		}
 	}
 	for w, rs := range in {
-		rows = append(rows, summed(w.key, w.start, w.start.Add(size), rs))
+		rows = append(rows, row(w.key, w.start, w.start.Add(size), rs))
 	}
 	return rows
 }
@@ -49,6 +57,53 @@ func summed(key int64, start, end engine.Time, rs []reading) string {
 		a.sum, a.least, a.most = a.sum+r.N, min(a.least, r.N), max(a.most, r.N)
 	}
 	return fmt.Sprintf("%d [%s, %s): %d %d %d..%d", key, start, end, a.n, a.sum, a.least, a.most)
+}
+
+// listed is the row of a window that shows its records.
+func listed(key int64, start, end engine.Time, rs []reading) string {
+	var all []int64
+	for _, r := range rs {
+		all = append(all, r.N)
+	}
+	slices.Sort(all)
+	return fmt.Sprintf("%d [%s, %s): %d", key, start, end, all)
+}
+
+// sessions goes through each key's records in order of time: one that begins when the others have ended begins another.
+func sessions(all []reading, gap func(reading) time.Duration) (rows []string) {
+	for key, rs := range byKey(all) {
+		slices.SortFunc(rs, func(a, b reading) int { return cmp.Compare(a.At, b.At) })
+		first, end := 0, rs[0].At
+		for i, r := range rs {
+			if i > 0 && r.At >= end {
+				rows = append(rows, summed(key, rs[first].At, end, rs[first:i]))
+				first = i
+			}
+			end = max(end, r.At.Add(gap(r)))
+		}
+		rows = append(rows, summed(key, rs[first].At, end, rs[first:]))
+	}
+	return rows
+}
+
+func counted(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		for n := len(rs); n > 0; n -= full {
+			rows = append(rows, fmt.Sprintf("%d: %d", key, min(n, full)))
+		}
+	}
+	return rows
+}
+
+func totals(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		sum := int64(0)
+		for _, r := range rs {
+			sum += r.N
+		}
+		rows = append(rows, fmt.Sprintf("%d: %d", key, sum))
+	}
+	return rows
 }
 
 func byKey(all []reading) map[int64][]reading {

@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,8 +73,13 @@ const (
 	slide     = 2 * time.Second
 	lower     = -500 * time.Millisecond
 	upper     = 700 * time.Millisecond
+	silence   = time.Second
+	full      = 50 // records
 	bucket    = 10 * time.Second
 )
+
+// ownSilence is the gap of a record's own session.
+func ownSilence(r reading) time.Duration { return time.Duration(200+r.N%7*300) * time.Millisecond }
 
 func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 	to := func(name string, rows engine.Stream[result]) {
@@ -85,6 +92,12 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 
 	to("tumbling", engine.Aggregate(engine.Window(byKey, engine.Tumbling(tumble)), "tumbling", spread{}))
 	to("sliding", engine.Aggregate(engine.Window(byKey, engine.Sliding(slideSize, slide)), "sliding", spread{}))
+	to("session", engine.Aggregate(engine.Window(byKey, engine.Session(silence)), "session", spread{}))
+	to("session by record", engine.Aggregate(engine.Window(byKey, engine.SessionBy(ownSilence)), "session by record", spread{}))
+	to("count", engine.Aggregate(engine.Window(byKey, engine.Count(full)), "count", number{}))
+	to("elements", engine.ProcessWindow(engine.Window(byKey, engine.Tumbling(tumble)), "elements", elements))
+	now := engine.Aggregate(engine.Window(byKey, engine.Tumbling(300*time.Millisecond).InProcessingTime()), "now", portion{})
+	to("in processing time", engine.Process(engine.KeyBy(now, reading.key), "portions", newPortions))
 	to("join", engine.IntervalJoin(engine.KeyBy(even, reading.key), engine.KeyBy(odd, reading.key), "join",
 		engine.FullOuter, engine.Within(lower, upper), pairOf))
 	to("process", engine.Process(byKey, "process", newBuckets))
@@ -106,6 +119,56 @@ func (spread) Merge(into *spread, from spread) {
 
 func (spread) Result(key int64, w engine.Span, a spread) result {
 	return result{fmt.Sprintf("%d %s: %d %d %d..%d", key, w, a.n, a.sum, a.least, a.most)}
+}
+
+// number is an aggregator that only counts: what is in a count window is the order's affair.
+type number struct{}
+
+func (number) Add(n *int64, _ reading)    { *n++ }
+func (number) Merge(into *int64, n int64) { *into += n }
+func (number) Result(key int64, _ engine.Span, n int64) result {
+	return result{fmt.Sprintf("%d: %d", key, n)}
+}
+
+// elements shows the records of a window.
+func elements(_ *engine.Context, key int64, w engine.Span, recs iter.Seq[reading], out engine.Out[result]) error {
+	var all []int64
+	for r := range recs {
+		all = append(all, r.N)
+	}
+	slices.Sort(all)
+	out.Emit(result{fmt.Sprintf("%d %s: %d", key, w, all)})
+	return nil
+}
+
+// portion sums windows in processing time, which are the clock's affair: all of them together are a sum of everything.
+type portion struct{}
+
+func (portion) Add(sum *int64, r reading)                        { *sum += r.N }
+func (portion) Merge(into *int64, n int64)                       { *into += n }
+func (portion) Result(key int64, _ engine.Span, n int64) reading { return reading{Key: key, N: n} }
+
+// portions adds them up, until the input ends: a timer in processing time is far away.
+type portions struct {
+	sum engine.Cell[int64]
+	end engine.Timer
+}
+
+func newPortions(s *engine.Setup) *portions {
+	p := &portions{sum: engine.NewCell[int64](s, "sum")}
+	p.end = engine.NewTimer(s, "end", p.onEnd, engine.ProcessingTime)
+	return p
+}
+
+func (p *portions) OnRecord(ctx *engine.Context, _ int64, r reading, _ engine.Out[result]) error {
+	*p.sum.Ref(ctx) += r.N
+	p.end.Set(ctx, engine.TimeOf(readingStart.AddDate(200, 0, 0)))
+	return nil
+}
+
+func (p *portions) onEnd(ctx *engine.Context, key int64, _ engine.Time, out engine.Out[result]) error {
+	out.Emit(result{fmt.Sprintf("%d: %d", key, *p.sum.Ref(ctx))})
+	return nil
 }
 
 func pairOf(key int64, l, r *reading) result {
