@@ -5,7 +5,8 @@
 //	From ──► Map, Filter, FlatMap, Union ──► KeyBy ─┬─► Process ──────────────────┬─► To
 //	                                                ├─► Window ──► Aggregate,     │
 //	                                                │              ProcessWindow ─┤
-//	                                   two streams  └─► Process2, IntervalJoin ───┘
+//	                                   two streams  └─► Process2, IntervalJoin,   │
+//	                                                    WindowJoin ───────────────┘
 //
 // Sources are at hand for slices, channels, functions and made-up records ([SliceSource], [FromChannel], [SourceFunc],
 // [Generate]), sinks for functions and lines of text ([SinkFunc], [Lines], [Stdout]); those for files are in
@@ -36,7 +37,7 @@
 //
 // # Reading order
 //
-// job.go, stream.go, union.go, process.go, process2.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go: the surface; explain.go prints it. plan.go, task.go, wake.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
+// job.go, stream.go, union.go, process.go, process2.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go: the surface; explain.go prints it. plan.go, task.go, wake.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
 // records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
 // restarts.
 //

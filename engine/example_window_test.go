@@ -155,3 +155,24 @@ func ExampleAssigner_InProcessingTime() {
 	}
 	// Output: ann from 12:00 to 13:00: 2
 }
+
+// What each user ordered and paid in the same hour.
+func ExampleWindowJoin() {
+	job := engine.NewJob("hours")
+	orders := stampedStream(job, "orders", stamped{"ann", "tea", noon(0)}, stamped{"bob", "cake", noon(1)})
+	payments := stampedStream(job, "payments", stamped{"ann", "2.50", noon(50)}, stamped{"bob", "3.00", noon(70)})
+	both := engine.WindowJoin(byUser(orders), byUser(payments), engine.Tumbling(time.Hour), "hours", engine.LeftOuter,
+		func(user string, w engine.Span, order, payment *stamped) string {
+			if payment == nil {
+				return fmt.Sprintf("%s from %s: %s, not paid", user, clockTime(w.Start), order.What)
+			}
+			return fmt.Sprintf("%s from %s: %s for %s", user, clockTime(w.Start), order.What, payment.What)
+		})
+	engine.To(both, "out", Print[string]())
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Unordered output:
+	// ann from 12:00: tea for 2.50
+	// bob from 12:00: cake, not paid
+}

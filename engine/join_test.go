@@ -179,6 +179,22 @@ func TestProcess2KeepsTheOrderOfOneTask(t *testing.T) {
 	}
 }
 
+// passed returns when all that a bounded source has to say has reached every operator.
+func passed(t *testing.T, r *engine.Running, uid string) {
+	t.Helper()
+	for ended := false; ; {
+		if _, err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ended { // before the checkpoint's barrier
+			return
+		}
+		for _, o := range r.Stats().Operators {
+			ended = ended || o.UID == uid && o.Watermark == engine.MaxTime
+		}
+	}
+}
+
 // TestLateForAJoin counts what comes at or before the watermark.
 func TestLateForAJoin(t *testing.T) {
 	left, right, rows := newFeed[event](1), newFeed[event](1), newLog()
@@ -190,12 +206,13 @@ func TestLateForAJoin(t *testing.T) {
 	engine.To(engine.IntervalJoin(side("left", left), side("right", right), "join", engine.Inner, engine.Within(-time.Hour, time.Hour), pair), "out", rows)
 	right.add(0, event{Key: "a", N: 1, At: t0.Add(time.Hour)})
 	right.end()
+	r := start(t, job, engine.Options{})
+	passed(t, r, "right")
 	for i := range 3 * 256 { // some batches, so that time moves on between
 		left.add(0, event{Key: "a", N: int64(i), At: t0.Add(time.Minute)})
 	}
 	left.add(0, event{Key: "a", N: 999, At: t0.Add(time.Minute - 1)}) // the watermark, exactly
 	left.end()
-	r := start(t, job, engine.Options{})
 	if err := r.Wait(); err != nil {
 		t.Fatal(err)
 	}

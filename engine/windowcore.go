@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
@@ -150,8 +151,18 @@ func (c *windowCore[K, V]) ring(now Time) {
 	}
 }
 
-// now is the time of a record in processing time. A clock that is put back does not open windows again.
-func (c *windowCore[K, V]) now() Time { return max(c.st.now, c.mark+1) }
+// timeOf is the time of a record, by its event time. A clock that is put back does not open windows again.
+func (c *windowCore[K, V]) timeOf(at Time) Time {
+	if c.assign.clock {
+		return max(c.st.now, c.mark+1)
+	}
+	return at
+}
+
+// hint prepares the look at a record's window.
+func (c *windowCore[K, V]) hint(hash uint64, g meta.KeyGroup, at Time) {
+	c.hints = append(c.hints, c.which.hint(mmapstate.Key{Hash: hash, Group: g}, c.timeOf(at)))
+}
 
 // tick is when a window that has taken a record in gives its next early result.
 func (c *windowCore[K, V]) tick() Time {
@@ -185,9 +196,7 @@ func (t *windowTask[K, In, O, V]) run(w Windowed[K, In]) {
 
 func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
 	t.take(r)
-	if t.assign.clock {
-		r.at = t.core.now()
-	}
+	r.at = t.core.timeOf(r.at)
 	t.ctx.live = true
 	k := t.keyOf(r)
 	v, id := t.core.which.place(k, t.own(r))
@@ -202,11 +211,7 @@ func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
 }
 
 func (t *windowTask[K, In, O, V]) hint(r *keyed[K, In]) {
-	at := r.at
-	if t.assign.clock {
-		at = t.core.now()
-	}
-	t.hints = append(t.hints, t.core.which.hint(mmapstate.Key{Hash: r.hash, Group: r.group}, at))
+	t.core.hint(r.hash, r.group, r.at)
 }
 
 func (t *windowTask[K, In, O, V]) advance(w Time) { t.core.advance(w) }

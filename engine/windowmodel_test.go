@@ -89,15 +89,23 @@ type windowModel struct {
 	clock       bool        // in processing time
 	now         engine.Time
 	watermark   engine.Time
-	open        []*modelWindow // in order of their creation
+	join        engine.JoinKind // of even and odd numbers, if not 0
+	open        []*modelWindow  // in order of their creation
 	rows        []string
 	late        int64
 }
 
 func (m *windowModel) dead(w engine.Span) bool { return w.End+m.lateness-1 <= m.watermark }
 
+func (m *windowModel) results(w *modelWindow) []string {
+	if m.join != 0 {
+		return joinRows(w, m.join)
+	}
+	return []string{w.row(m)}
+}
+
 func (m *windowModel) fire(w *modelWindow) {
-	m.rows = append(m.rows, w.row(m))
+	m.rows = append(m.rows, m.results(w)...)
 	w.fired, w.due = true, 0
 }
 
@@ -108,7 +116,7 @@ func (m *windowModel) tick(now engine.Time) {
 	}
 	for _, w := range m.open {
 		if w.due != 0 && w.due <= now {
-			m.rows, w.due = append(m.rows, w.row(m)), 0
+			m.rows, w.due = append(m.rows, m.results(w)...), 0
 		}
 	}
 }
