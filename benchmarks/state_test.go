@@ -35,13 +35,13 @@ func BenchmarkState(b *testing.B) {
 				stateKeys[i] = scramble(from + draw(first+i)%n)
 				stateViews[i] = keyer.Key(&stateKeys[i])
 			}
-			stateSink += cells.Hint(stateViews[:count])
+			cells.Look(stateViews[:count], stateFound[:count])
 			return stateViews[:count]
 		}
 
 		bench("rmw", "pagetide", func(first, count int64) {
-			for _, k := range batch(first, count, 0) {
-				(*numbers)(cells.Ref(k)).N++
+			for i := range batch(first, count, 0) {
+				(*numbers)(cells.RefAt(&stateFound[i], &stateViews[i])).N++
 			}
 		})
 		bench("rmw", "gomap", func(first, count int64) {
@@ -53,8 +53,8 @@ func BenchmarkState(b *testing.B) {
 			}
 		})
 		bench("read", "pagetide", func(first, count int64) {
-			for _, k := range batch(first, count, 0) {
-				stateSink += uint64((*numbers)(cells.Peek(k)).N)
+			for i := range batch(first, count, 0) {
+				stateSink += uint64((*numbers)(cells.PeekAt(&stateFound[i], &stateViews[i])).N)
 			}
 		})
 		bench("read", "gomap", func(first, count int64) {
@@ -85,6 +85,7 @@ func BenchmarkState(b *testing.B) {
 var (
 	stateKeys  [stateBatch]uint64
 	stateViews [stateBatch]mmapstate.Key
+	stateFound [stateBatch]mmapstate.Found
 	stateSink  uint64 // keeps reads alive
 )
 

@@ -10,8 +10,8 @@ import (
 // Cell is one flat value per key, kept in a page and updated in place. T must be free of pointers: integers, floats,
 // bools, arrays and structs of those; at most 512 bytes. Anything else is a mistake that names the field.
 type Cell[T any] struct {
-	op    *keyedOp
-	cells *mmapstate.Cells
+	op *keyedOp
+	*lookahead
 }
 
 // NewCell declares a cell.
@@ -23,8 +23,7 @@ func NewCell[T any](s *Setup, name string, o ...StateOption) Cell[T] {
 		return Cell[T]{}
 	}
 	c := must(s.op.store.Cells(name, s.op.shape, int(unsafe.Sizeof(*new(T))), print, o...))
-	s.op.hinted = append(s.op.hinted, c)
-	return Cell[T]{s.op, c}
+	return Cell[T]{s.op, s.op.ahead(c)}
 }
 
 // flatPrint is the fingerprint of a flat type; any other type is a mistake, and so is a codec.
@@ -40,11 +39,15 @@ func flatPrint[T any](s *Setup, what, name string, o []StateOption) string {
 
 // Ref is the value of the key in hand, made of zeros if there is none. The pointer leads into the page: it is valid
 // until the callback returns or the cell is cleared, whatever other state the callback touches.
-func (c Cell[T]) Ref(ctx *Context) *T { return (*T)(c.cells.Ref(ctx.of(c.op))) }
+func (c Cell[T]) Ref(ctx *Context) *T {
+	ctx.check(c.op)
+	return (*T)(c.cells.RefAt(&c.found[c.op.place], ctx.key))
+}
 
 // Get returns a copy of the value, and whether there is one.
 func (c Cell[T]) Get(ctx *Context) (v T, ok bool) {
-	if p := c.cells.Peek(ctx.of(c.op)); p != nil {
+	ctx.check(c.op)
+	if p := c.cells.PeekAt(&c.found[c.op.place], ctx.key); p != nil {
 		return *(*T)(p), true
 	}
 	return v, false

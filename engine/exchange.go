@@ -148,9 +148,10 @@ func (b *keyedBatch[K, T]) release() {
 }
 
 // connect lets a keyed operator take the records of one of its edges in its subtask: from the operator before it in the
-// same task, or as batches from other tasks.
+// same task, or as batches from other tasks. What use is called with has its key in the operator's context. Hint adds the
+// key of the state that a record will need to op.hints; nil if it is the record's own.
 func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], use func(*keyed[K, T]), hint func(*keyed[K, T])) {
-	st, w := op.st, &keyedWork[K, T]{op: op, use: use, hint: hint}
+	st, w := op.st, &keyedWork[K, T]{op: op, keyer: keyer, use: use, hint: hint}
 	if st.plan.head == op.node {
 		st.receive(e, func(batch any) {
 			b := batch.(*keyedBatch[K, T])
@@ -166,8 +167,10 @@ func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], u
 		op.collect(w)
 		keys := column.of(s.recs)
 		for i := range keys {
-			k := keyer.Key(&keys[i])
-			w.recs = append(w.recs, keyed[K, T]{key: keys[i], hash: k.Hash, group: k.Group, at: s.at[i], val: s.recs[i]})
+			w.recs = w.recs[:len(w.recs)+1]
+			r := &w.recs[len(w.recs)-1]
+			r.key, r.at, r.val = keys[i], s.at[i], s.recs[i]
+			r.hash, r.group = keyer.Hash(&r.key)
 			if len(w.recs) == workBatch {
 				w.drain()
 			}
@@ -181,26 +184,53 @@ const workBatch = 64
 
 // keyedWork hands records to a keyed operator, a few at a time, so that the cache misses of their state overlap.
 type keyedWork[K comparable, T any] struct {
-	op   *keyedOp
-	use  func(*keyed[K, T])
-	hint func(*keyed[K, T]) // adds the key of the state that the record will need to op.hints
-	recs []keyed[K, T]      // collected in the same task; empty at the end of a batch
+	op    *keyedOp
+	keyer *mmapstate.Keyer[K]
+	use   func(*keyed[K, T])
+	hint  func(*keyed[K, T])
+	recs  []keyed[K, T] // collected in the same task; empty at the end of a batch
+	keys  [workBatch]mmapstate.Key
 }
 
 func (w *keyedWork[K, T]) work(recs []keyed[K, T]) {
 	for len(recs) > 0 {
 		n := min(workBatch, len(recs))
-		if w.op.store.Hints() {
-			for i := range recs[:n] {
-				w.hint(&recs[i])
-			}
-			w.op.look()
-		}
-		for i := range recs[:n] {
-			w.use(&recs[i])
-		}
+		w.some(recs[:n])
 		recs = recs[n:]
 	}
+}
+
+func (w *keyedWork[K, T]) some(recs []keyed[K, T]) {
+	op, keys := w.op, w.keys[:len(recs)]
+	for i := range recs {
+		r, k := &recs[i], &keys[i]
+		k.Hash, k.Group, k.Bytes = r.hash, r.group, w.keyer.Bytes(&r.key)
+	}
+	looks := op.store.LooksPay()
+	if looks {
+		w.look(recs, keys)
+	}
+	for i := range recs {
+		if looks {
+			op.place = i
+		}
+		op.ctx.key = &keys[i]
+		w.use(&recs[i])
+	}
+	op.place = workBatch
+}
+
+// look looks ahead for what the records will need.
+func (w *keyedWork[K, T]) look(recs []keyed[K, T], keys []mmapstate.Key) {
+	if w.hint == nil {
+		w.op.look(keys)
+		return
+	}
+	for i := range recs {
+		w.hint(&recs[i])
+	}
+	w.op.look(w.op.hints)
+	w.op.hints = w.op.hints[:0]
 }
 
 // drain works off what was collected. Nothing may overtake it: it runs before time moves on and before a batch ends.

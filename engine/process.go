@@ -2,8 +2,6 @@ package engine
 
 import (
 	"reflect"
-
-	"github.com/pagetide/pagetide/mmapstate"
 )
 
 // Processor is a keyed operator of the user's: it sees one record at a time, with the state of that record's key. There
@@ -31,7 +29,7 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 		p.user = makeProcess(p.processOp, newP)
 		p.describe = p.describeHand
 		st.ops = append(st.ops, p)
-		in.connect(p.keyedOp, n.ins[0], p.keyer, p.onRecord, p.hint)
+		in.connect(p.keyedOp, n.ins[0], p.keyer, p.onRecord, nil)
 	}
 	return Stream[O]{out}
 }
@@ -67,17 +65,11 @@ type processTask[K comparable, In, O any, P Processor[K, In, O]] struct {
 
 func (p *processTask[K, In, O, P]) onRecord(r *keyed[K, In]) {
 	c := &p.ctx
-	c.key = mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: p.keyer.Bytes(&r.key)}
 	c.time, c.live, p.rec = r.at, true, r
 	if err := p.user.OnRecord(c, r.key, r.val, p.out); err != nil {
 		p.fail(err)
 	}
 	c.live = false
-}
-
-// hint prepares the look at a record's state.
-func (p *processTask[K, In, O, P]) hint(r *keyed[K, In]) {
-	p.hints = append(p.hints, mmapstate.Key{Hash: r.hash, Group: r.group})
 }
 
 func (p *processTask[K, In, O, P]) describeHand() (key, record string) {

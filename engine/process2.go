@@ -1,7 +1,5 @@
 package engine
 
-import "github.com/pagetide/pagetide/mmapstate"
-
 // Processor2 is a keyed operator with two inputs: it sees the records of one key from both, one at a time, with the same
 // state. Records of one input come in order; between the inputs there is none but that of time: the operator's watermark
 // is the lesser of theirs.
@@ -27,8 +25,8 @@ func runProcess2[K comparable, L, R, O any, P Processor2[K, L, R, O]](n *node, l
 		p.user = makeProcess(p.processOp, newP)
 		p.describe = p.describeHand
 		st.ops = append(st.ops, p)
-		l.connect(p.keyedOp, left, p.keyer, p.onLeft, p.hintLeft)
-		r.connect(p.keyedOp, right, p.keyer, p.onRight, p.hintRight)
+		l.connect(p.keyedOp, left, p.keyer, p.onLeft, nil)
+		r.connect(p.keyedOp, right, p.keyer, p.onRight, nil)
 	}
 	return Stream[O]{out}
 }
@@ -43,7 +41,6 @@ type process2Task[K comparable, L, R, O any, P Processor2[K, L, R, O]] struct {
 
 func (p *process2Task[K, L, R, O, P]) onLeft(l *keyed[K, L]) {
 	c := &p.ctx
-	c.key = mmapstate.Key{Hash: l.hash, Group: l.group, Bytes: p.keyer.Bytes(&l.key)}
 	c.time, c.live, p.left, p.right = l.at, true, l, nil
 	if err := p.user.OnLeft(c, l.key, l.val, p.out); err != nil {
 		p.fail(err)
@@ -53,20 +50,11 @@ func (p *process2Task[K, L, R, O, P]) onLeft(l *keyed[K, L]) {
 
 func (p *process2Task[K, L, R, O, P]) onRight(r *keyed[K, R]) {
 	c := &p.ctx
-	c.key = mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: p.keyer.Bytes(&r.key)}
 	c.time, c.live, p.left, p.right = r.at, true, nil, r
 	if err := p.user.OnRight(c, r.key, r.val, p.out); err != nil {
 		p.fail(err)
 	}
 	c.live = false
-}
-
-func (p *process2Task[K, L, R, O, P]) hintLeft(l *keyed[K, L]) {
-	p.hints = append(p.hints, mmapstate.Key{Hash: l.hash, Group: l.group})
-}
-
-func (p *process2Task[K, L, R, O, P]) hintRight(r *keyed[K, R]) {
-	p.hints = append(p.hints, mmapstate.Key{Hash: r.hash, Group: r.group})
 }
 
 func (p *process2Task[K, L, R, O, P]) describeHand() (key, record string) {

@@ -88,7 +88,8 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 	p.key, p.at = p.keyer.Decode(k.Bytes), Time(at)
 	p.firing = t
 	c := &p.ctx
-	c.key, c.time, c.live = k, p.emitTime(t), true
+	c.take(k)
+	c.time, c.live = p.emitTime(t), true
 	call := t.call.(func(*Context, K, Time, Out[O]) error)
 	if err := call(c, p.key, p.at, p.out); err != nil {
 		p.fail(err)

@@ -67,9 +67,16 @@ func (s *Setup) fingerprint() string {
 // a Context that was kept panics. It is not a context.Context.
 type Context struct {
 	op   *keyedOp
-	key  mmapstate.Key
+	key  *mmapstate.Key
 	time Time
 	live bool
+	own  mmapstate.Key // of a timer or a window
+}
+
+// take has a key in hand that is not a record's.
+func (c *Context) take(k mmapstate.Key) {
+	c.own = k
+	c.key = &c.own
 }
 
 // Time is the event time of the record or timer in hand; zero in a stream without event time. For a timer in processing
@@ -93,10 +100,18 @@ func (c *Context) late() bool {
 
 // of gives the key in hand to a state of operator op.
 func (c *Context) of(op *keyedOp) mmapstate.Key {
+	c.check(op)
+	return *c.key
+}
+
+func (c *Context) check(op *keyedOp) {
 	if !c.live || c.op != op {
-		panic(fmt.Sprintf("state of operator %q used outside of its callback", op.node.uid))
+		outside(op)
 	}
-	return c.key
+}
+
+func outside(op *keyedOp) {
+	panic(fmt.Sprintf("state of operator %q used outside of its callback", op.node.uid))
 }
 
 // keyedOp is the part of a keyed operator in one subtask that does not depend on its types.
@@ -115,14 +130,14 @@ type keyedOp struct {
 	stats      *nodeStats
 	opens      []func(context.Context) error
 	closes     []func() error
-	opening    bool               // an OnOpen runs
-	held       drainer            // of its inputs the one that records are collected for, nil at first
-	hinted     []*mmapstate.Cells // what a record will most likely look up
-	hints      []mmapstate.Key    // of the records about to be worked on
-	sink       uint64             // keeps the reads of hints alive
-	buf        []byte             // an encoded value
-	scratch    []byte             // a key with a number
-	mortal     bool               // some state has a TTL
+	opening    bool            // an OnOpen runs
+	held       drainer         // of its inputs the one that records are collected for, nil at first
+	hinted     []*lookahead    // in what a record will most likely look up
+	hints      []mmapstate.Key // of the records about to be worked on
+	place      int             // of the record in hand among those that were looked up ahead; workBatch if none were
+	buf        []byte          // an encoded value
+	scratch    []byte          // a key with a number
+	mortal     bool            // some state has a TTL
 }
 
 // newKeyedOp opens the operator's share of state in a subtask.
@@ -133,7 +148,7 @@ func newKeyedOp(st *subtask, n *node, shape mmapstate.KeyShape) *keyedOp {
 	op.watermark = st.a.watermark(n, st.index)
 	op.tellTime() // states begin where time stood
 	op.ctx.op = op
-	op.hints = make([]mmapstate.Key, 0, workBatch)
+	op.hints, op.place = make([]mmapstate.Key, 0, workBatch), workBatch
 	st.keyed = append(st.keyed, op)
 	st.hands = append(st.hands, op)
 	return op
@@ -178,12 +193,24 @@ func (op *keyedOp) inHand() (uid, key, record string) {
 	return op.node.uid, key, record
 }
 
-// look reads what lookups for the hinted keys will read, and forgets the keys.
-func (op *keyedOp) look() {
-	for _, c := range op.hinted {
-		op.sink += c.Hint(op.hints)
+// lookahead is a state and what was found in it for the records that are being worked on.
+type lookahead struct {
+	cells *mmapstate.Cells
+	found [workBatch + 1]mmapstate.Found // nothing is ever found at the end
+}
+
+// ahead has records look a state up before they are worked on.
+func (op *keyedOp) ahead(c *mmapstate.Cells) *lookahead {
+	l := &lookahead{cells: c}
+	op.hinted = append(op.hinted, l)
+	return l
+}
+
+// look looks keys up that are about to be worked on.
+func (op *keyedOp) look(keys []mmapstate.Key) {
+	for _, l := range op.hinted {
+		l.cells.Look(keys, l.found[:len(keys)])
 	}
-	op.hints = op.hints[:0]
 }
 
 // freeze adds the operator's state to a checkpoint.

@@ -252,7 +252,7 @@ func newWindowOp[K comparable, In, O any](st *subtask, w Windowed[K, In], out *p
 func (t *windowOp[K, In, O]) run(w Windowed[K, In], op operator, accs *mmapstate.Cells, use, hint func(*keyed[K, In])) {
 	t.st.ops = append(t.st.ops, op)
 	if accs != nil {
-		t.hinted = []*mmapstate.Cells{accs}
+		t.ahead(accs)
 	}
 	w.in.connect(t.keyedOp, t.node.ins[0], t.keyer, use, hint)
 }

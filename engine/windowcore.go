@@ -88,7 +88,8 @@ func (c *windowCore[K, V]) fire(k mmapstate.Key, w Span, at Time, parts ...V) {
 		at = 0
 	}
 	c.closing(k, w)
-	c.ctx.key, c.ctx.time = k, at
+	c.ctx.take(k)
+	c.ctx.time = at
 	c.what.emit(k, c.key, w, parts)
 	c.ctx.live = false
 }

@@ -30,7 +30,7 @@ func WindowJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], a Assig
 	n.build = func(st *subtask) {
 		j := newWindowJoin(st, n, a, out, kind, f)
 		st.ops = append(st.ops, j)
-		j.hinted = []*mmapstate.Cells{j.core.which.cells()}
+		j.ahead(j.core.which.cells())
 		l.connect(j.keyedOp, n.ins[0], j.keyer, j.onLeft, j.hintLeft)
 		r.connect(j.keyedOp, n.ins[1], j.keyer, j.onRight, j.hintRight)
 	}

@@ -70,6 +70,7 @@ func (t *table) fill(sh *shard, p, base, lane uint32, hash uint64) uint32 {
 
 // vacate empties a slot's lane. A tombstone is needed only where probes had to go on past a full group.
 func (t *table) vacate(sh *shard, p, off uint32) {
+	t.store.moves++
 	g := (off - headSize) / t.stride
 	base := headSize + g*t.stride
 	lane := (off - base - 8) / t.slot

@@ -119,6 +119,7 @@ func (sh *shard) resolve(h *head, i uint64) *page {
 
 // forget drops the pointers to buckets: some may lead to pages that are absent now.
 func (sh *shard) forget() {
+	sh.store.moves++
 	for i := range sh.heads {
 		clear(sh.heads[i].at)
 	}

@@ -60,6 +60,7 @@ func (s *Store) poison(err error) {
 		s.err = err
 	}
 	s.epoch = noEpoch
+	s.moves++
 	if s.cut != nil {
 		discardLoader(s.cut.giveUp(s.err).Loader)
 		s.cut.result = s.err

@@ -38,6 +38,7 @@ func (sh *shard) free(p uint32) {
 	if pg.kind() == pageFree {
 		sh.damaged(p, "page is freed that is free already")
 	}
+	sh.store.moves++
 	sh.touch(p, lineBits(0, headSize)) // rule: gather-before-free
 	pg.setFree(next, 0)
 	if p < sh.chained { // rule: new-pages-stay-whole

@@ -31,6 +31,7 @@ func (s *Store) Freeze() (meta.Cut, error) {
 	}
 	s.cut = s.newCut()
 	s.epoch++
+	s.moves++ // a lookup brings its shard to the new epoch
 	return s.cut, nil
 }
 

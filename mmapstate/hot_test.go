@@ -33,7 +33,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		numbers.Ref(i)
 	}
 	n := uint64(0)
-	views := make([]Key, 70)
+	views, found := make([]Key, 70), make([]Found, 70)
 	for i := range views {
 		views[i] = names.keyer.Key(&long)
 	}
@@ -46,7 +46,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		"Put of bytes":     func() { values.Put(names.keyer.Key(&long), buf) },
 		"insert and pop":   func() { index.Insert(k.With(2, &scratch), 1); index.Pop(1, buf) },
 		"insert, delete":   func() { index.Insert(k.With(2, &scratch), 7); index.Delete(k.With(2, &scratch), 7) },
-		"Hint":             func() { hintSink += numbers.cells.Hint(views) + values.Hint(views[:1]) },
+		"Look":             func() { names.cells.Look(views, found); *(*int64)(names.cells.RefAt(&found[0], &views[0]))++ },
 		"gather, settled":  func() { s.Gather(0) },
 		"delete and again": func() { numbers.Delete(7); numbers.Ref(7) },
 	} {
@@ -56,8 +56,8 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestHintBelievesNothing: a hint follows references that no lookup has checked.
-func TestHintBelievesNothing(t *testing.T) {
+// TestLookBelievesNothing: a look ahead follows references that no lookup has checked.
+func TestLookBelievesNothing(t *testing.T) {
 	s := New(Options{HashSeed: 1, KeyGroups: 1})
 	defer s.Close()
 	names, err := NewCellMap[string, [100]byte](s, "names")
@@ -69,8 +69,8 @@ func TestHintBelievesNothing(t *testing.T) {
 	k := names.keyer.Key(&long)
 	sh := s.shard(k.Group)
 	pg, _, off := names.cells.table.find(sh, k)
-	if at, slab := sh.hintRef(ptrAt(pg, off+offVarRef)); at == nil || string(bytesOf(ptrAt(at, slab), len(long))) != long {
-		t.Error("a hint does not find the bytes of a key")
+	if at, slab := sh.lookRef(ptrAt(pg, off+offVarRef)); at == nil || string(bytesOf(ptrAt(at, slab), len(long))) != long {
+		t.Error("a look does not find the bytes of a key")
 	}
 	for _, damage := range []struct {
 		at uint32
@@ -78,15 +78,15 @@ func TestHintBelievesNothing(t *testing.T) {
 	}{{16, 0}, {16, maxSlab + 1}, {16, ^uint32(0)}, {24, sh.pages}, {24, ^uint32(0)}, {28, slabSlots(0)}, {28, ^uint32(0)}} {
 		was := load32(pg, off+damage.at)
 		store32(pg, off+damage.at, damage.v)
-		if at, _ := sh.hintRef(ptrAt(pg, off+offVarRef)); at != nil {
-			t.Errorf("a hint believes %d at %d", damage.v, damage.at)
+		if at, _ := sh.lookRef(ptrAt(pg, off+offVarRef)); at != nil {
+			t.Errorf("a look believes %d at %d", damage.v, damage.at)
 		}
-		names.cells.Hint([]Key{k})
+		names.cells.Look([]Key{k}, make([]Found, 1))
 		store32(pg, off+damage.at, was)
 	}
 	sh.allResident = false
-	if at, _ := sh.hintRef(ptrAt(pg, off+offVarRef)); at != nil {
-		t.Error("a hint looks into a page that may be absent")
+	if at, _ := sh.lookRef(ptrAt(pg, off+offVarRef)); at != nil {
+		t.Error("a look looks into a page that may be absent")
 	}
 	sh.allResident = true
 }

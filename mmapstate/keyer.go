@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"unsafe"
+
+	"github.com/pagetide/pagetide/meta"
 )
 
 // Keyer turns keys of a Go type into [Key]s. It is built once and may be used by several goroutines.
@@ -49,6 +51,16 @@ func (k *Keyer[K]) Key(key *K) Key {
 	b := k.view(key)
 	h := hashKey(b, k.shape.Fixed != 0, k.seed)
 	return Key{Hash: h, Group: groupOf(h, k.groups), Bytes: b}
+}
+
+// Hash gives the hash and the group of a key.
+func (k *Keyer[K]) Hash(key *K) (uint64, meta.KeyGroup) {
+	if k.shape.Fixed == 8 {
+		h := mix(*(*uint64)(unsafe.Pointer(key)) ^ k.seed)
+		return h, groupOf(h, k.groups)
+	}
+	h := hashKey(k.view(key), k.shape.Fixed != 0, k.seed)
+	return h, groupOf(h, k.groups)
 }
 
 func (k *Keyer[K]) view(key *K) []byte {

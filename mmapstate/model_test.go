@@ -57,6 +57,7 @@ type modelTables struct {
 	lists *Lists // nil for keys that cannot have any
 	maps  *Maps
 	keys  map[string]Key // of lists and maps
+	found map[string]Found
 	ttl   TTL
 	ttls  [2]TTL // of snap and last
 	now   [2]int64
@@ -93,6 +94,7 @@ func newModelSim(seed uint64) (*modelSim, error) {
 
 func (m *modelSim) declare() (err error) {
 	for i, t := range m.kinds {
+		t.found = nil
 		if t.cells, err = m.s.Cells(fmt.Sprint("cells", i), m.shape[i], 24, "3u64", t.ttl); err != nil {
 			return err
 		}
@@ -149,6 +151,9 @@ func (m *modelSim) step() error {
 	m.tick(int64(m.r.IntN(4)) / 3)
 	switch x := m.r.IntN(1000); {
 	case x < 200:
+		if m.r.IntN(40) == 0 {
+			m.look(kind)
+		}
 		return t.stepCells(m.r, k, grow)
 	case x < 400:
 		return t.stepBytes(m.r, k, grow)
@@ -179,9 +184,25 @@ func (m *modelSim) step() error {
 	return nil
 }
 
+// look finds some keys ahead; what it finds is used for as long as it is good for anything.
+func (m *modelSim) look(kind int) {
+	t, keys, found := m.kinds[kind], make([]Key, 200), make([]Found, 200)
+	ids := make([]string, len(keys))
+	for i := range keys {
+		k := m.key(kind)
+		keys[i], ids[i] = k.k, k.id
+	}
+	t.cells.Look(keys, found)
+	t.found = map[string]Found{}
+	for i, id := range ids {
+		t.found[id] = found[i]
+	}
+}
+
 func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
 	want, was := alive(t, t.want.cells, k.id)
-	if p := (*[3]uint64)(t.cells.Peek(k.k)); (p != nil) != was || was && *p != want {
+	f := t.found[k.id]
+	if p := (*[3]uint64)(t.cells.PeekAt(&f, &k.k)); (p != nil) != was || was && *p != want {
 		return fmt.Errorf("peek %q: %v, want %v %v", k.id, p, want, was)
 	}
 	if !grow {
@@ -191,7 +212,7 @@ func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
 		}
 		return nil
 	}
-	p := (*[3]uint64)(t.cells.Ref(k.k))
+	p := (*[3]uint64)(t.cells.RefAt(&f, &k.k))
 	if *p != want {
 		return fmt.Errorf("ref %q: %v, want %v", k.id, *p, want)
 	}

@@ -102,6 +102,7 @@ func (sh *shard) alloc(kind byte, state uint16) (uint32, *page) {
 // and fresh memory need not be zero.
 func (sh *shard) init(p uint32, kind byte, state uint16) *page {
 	sh.touch(p, meta.AllLines) // rule: birth-marks-all
+	sh.store.moves++
 	pg := sh.page(p)
 	*pg = page{}
 	pg[offKind] = kind

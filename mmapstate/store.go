@@ -13,7 +13,8 @@ import (
 // Store holds the state of one operator for a range of key groups. It belongs to one goroutine.
 type Store struct {
 	epoch  uint64
-	first  int // key group of shards[0]
+	moves  uint64 // counts what may move an entry, or end one
+	first  int    // key group of shards[0]
 	shards []shard
 
 	opt                       Options
@@ -45,6 +46,8 @@ type Store struct {
 	shrinking                 []int   // shards with page groups that have become vacant
 	hollows                   *extent // what the page table of a husk leads to
 	made                      *page   // the last image of a husk's page
+
+	looked uint64 // what Look has read means nothing
 
 	clocks clocks
 	checks []func(*checker) error // of states that are made of several tables

@@ -27,6 +27,7 @@ var weakened = map[string][2]string{
 	"in-flight-stays":      {"sh.store.cut == nil || sh.frozen[p] == 0", "true"},
 
 	"new-pages-stay-whole": {"p < sh.chained", "true"},
+	"found-may-have-moved": {" || f.moves != c.store.moves", ""},
 	"merged-is-found":      {"t.setDirectory(sh, h, i, stays)", "h.dir[i], h.at[i] = stays, nil"},
 	"moved-is-found":       {"t.setDirectory(sh, h, i, to)", "h.dir[i], h.at[i] = to, nil"},
 	"memory-goes-back":     {"> r.reserve()", "> 1<<30"},
@@ -61,6 +62,7 @@ var tests = map[string]string{
 	"moved-is-found":           "TestShrunkTable",
 	"memory-goes-back":         "TestShrunkTable",
 	"evicted-is-forgotten":     "TestTablesAgainstModel",
+	"found-may-have-moved":     "TestTablesAgainstModel",
 	"evolve-moves":             "TestEvol",
 	"evolve-keeps-the-sign":    "TestEvol",
 	"evolution-keeps-the-time": "TestEvol",

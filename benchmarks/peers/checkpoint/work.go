@@ -31,7 +31,7 @@ type worker struct {
 	next    int
 	numbers [batch]uint64
 	keys    [batch]mmapstate.Key
-	sink    uint64
+	found   [lookBatch]mmapstate.Found
 	busy    bool               // a checkpoint is under way
 	infos   []snapshotter.Info // of the checkpoints that have committed
 	began   time.Time          // the last one
@@ -45,7 +45,7 @@ type published struct {
 
 const (
 	batch        = 256
-	hintBatch    = 64
+	lookBatch    = 64
 	gatherBudget = 20 * time.Microsecond
 )
 
@@ -110,11 +110,11 @@ func (w *worker) update() {
 	for i := range w.numbers {
 		w.keys[i] = w.keyer.Key(&w.numbers[i])
 	}
-	for i := 0; i < batch; i += hintBatch {
-		part := w.keys[i : i+hintBatch]
-		w.sink += w.cells.Hint(part)
-		for _, k := range part {
-			*(*uint64)(w.cells.Ref(k))++
+	for i := 0; i < batch; i += lookBatch {
+		part := w.keys[i : i+lookBatch]
+		w.cells.Look(part, w.found[:])
+		for j := range part {
+			*(*uint64)(w.cells.RefAt(&w.found[j], &part[j]))++
 		}
 	}
 }

@@ -13,7 +13,7 @@ type pagetide[K comparable, V any] struct {
 	batch bool
 	table *pagetideTable[K, V]
 	views [64]mmapstate.Key
-	sink  uint64
+	found [64]mmapstate.Found
 }
 
 type pagetideTable[K comparable, V any] struct {
@@ -24,7 +24,7 @@ type pagetideTable[K comparable, V any] struct {
 	users  int
 }
 
-const pagetideSettings = "mmapstate.Cells, 128 key groups, values in place; batched: keys of 64 records hashed, Cells.Hint, then Ref each; single: Ref each"
+const pagetideSettings = "mmapstate.Cells, 128 key groups, values in place; batched: keys of 64 records hashed, Cells.Look, then RefAt each; single: Ref each"
 
 func newPagetides[K comparable, V any]() []store[K] {
 	t := newPagetideTable[K, V](mmapstate.Options{})
@@ -62,7 +62,7 @@ func (p *pagetide[K, V]) hash(keys []K) []mmapstate.Key {
 	for i := range keys {
 		views[i] = p.table.keyer.Key(&keys[i])
 	}
-	p.sink += p.table.cells.Hint(views)
+	p.table.cells.Look(views, p.found[:len(views)])
 	return views
 }
 
@@ -75,8 +75,8 @@ func (p *pagetide[K, V]) rmw(keys []K) {
 		return
 	}
 	for ; len(keys) > 0; keys = keys[min(len(p.views), len(keys)):] {
-		for _, k := range p.hash(keys[:min(len(p.views), len(keys))]) {
-			*(*uint64)(cells.Ref(k))++
+		for i := range p.hash(keys[:min(len(p.views), len(keys))]) {
+			*(*uint64)(cells.RefAt(&p.found[i], &p.views[i]))++
 		}
 	}
 }
@@ -94,8 +94,8 @@ func (p *pagetide[K, V]) read(keys []K) (sum uint64) {
 		return sum
 	}
 	for ; len(keys) > 0; keys = keys[min(len(p.views), len(keys)):] {
-		for i, k := range p.hash(keys[:min(len(p.views), len(keys))]) {
-			v := cells.Peek(k)
+		for i := range p.hash(keys[:min(len(p.views), len(keys))]) {
+			v := cells.PeekAt(&p.found[i], &p.views[i])
 			if v == nil {
 				missing(p.label, keys[i])
 			}
@@ -115,8 +115,8 @@ func (p *pagetide[K, V]) insert(keys []K) {
 		return
 	}
 	for ; len(keys) > 0; keys = keys[min(len(p.views), len(keys)):] {
-		for _, k := range p.hash(keys[:min(len(p.views), len(keys))]) {
-			*(*V)(cells.Ref(k)) = value
+		for i := range p.hash(keys[:min(len(p.views), len(keys))]) {
+			*(*V)(cells.RefAt(&p.found[i], &p.views[i])) = value
 		}
 	}
 }
