@@ -15,7 +15,10 @@ import (
 	"github.com/pagetide/pagetide/engine/enginetest"
 )
 
-var seedFlag = flag.Int64("seed", -1, "the one seed that the simulations of jobs run")
+var (
+	firstSeed = flag.Int64("seed", -1, "the seed that TestSimulatedJobs runs, or the first of -seeds")
+	manySeeds = flag.Uint64("seeds", 0, "how many seeds TestSimulatedJobs runs")
+)
 
 // simulatedJobs are the jobs that are simulated. Each is made from random numbers, and what it commits must not depend on
 // the order of events. To add one is all it takes to have it simulated.
@@ -27,6 +30,8 @@ var simulatedJobs = []struct {
 	{"joins", simulatedJoin},
 	{"process", simulatedProcess},
 	{"union", simulatedUnion},
+	{"stages", simulatedStages},
+	{"time", simulatedTime},
 }
 
 // simulated is one job with its input, and what a batch makes of that.
@@ -73,18 +78,21 @@ func shownTrace(trace string) string {
 // TestSimulatedJobs runs jobs in simulated worlds: go test ./engine -run TestSimulatedJobs -seed 7 replays one of them, with -v
 // it prints all that happens.
 func TestSimulatedJobs(t *testing.T) {
-	if *seedFlag >= 0 {
-		r := simulate(t, uint64(*seedFlag))
+	if *firstSeed >= 0 && *manySeeds == 0 {
+		r := simulate(t, uint64(*firstSeed))
 		t.Log(shownTrace(r.Trace))
-		fmt.Printf("seed %d: %d kills, %d restarts, %d faults, %d checkpoints, %d steps, trace hash %016x\n", *seedFlag, r.Kills, r.Restarts, r.Faults, r.Checkpoints, r.Steps, r.Hash)
+		fmt.Printf("seed %d: %d kills, %d restarts, %d faults, %d checkpoints, %d steps, trace hash %016x\n", *firstSeed, r.Kills, r.Restarts, r.Faults, r.Checkpoints, r.Steps, r.Hash)
 		return
 	}
-	seeds := uint64(1000)
-	if testing.Short() {
+	first, seeds := uint64(max(*firstSeed, 0)), uint64(1000)
+	switch {
+	case *manySeeds > 0:
+		seeds = *manySeeds
+	case testing.Short():
 		seeds = 60
 	}
 	var all enginetest.Report
-	for seed := range seeds {
+	for seed := first; seed < first+seeds; seed++ {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps
@@ -96,7 +104,7 @@ func TestSimulatedJobs(t *testing.T) {
 	}
 	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
-		if !seen && !testing.Short() {
+		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
 		}
 	}
@@ -105,12 +113,12 @@ func TestSimulatedJobs(t *testing.T) {
 // sometimes are lines that some trace has.
 var sometimes = map[string]bool{
 	`killed: between two steps`: false,
-	`(?m)^    syncdir chk-.*\nthe process is killed: at a call to storage`:              false, // before the commit point
-	`(?m)^    rename _metadata\nthe process is killed: at a call to storage`:            false,
-	`(?m)^    remove data file .*\nthe process is killed: at a call to storage`:         false,
-	`(?m)^checkpoint \d+ starts\n(    .*\n)+checkpoint \d+ ends\nthe process is killed`: false, // durable, nobody knows
-	`(?m)^commits of .* commits\nthe process is killed`:                                 false, // committed, nobody knows
-	`(?m)^task .* acknowledges\nthe process is killed`:                                  false,
+	`(?m)^    syncdir chk-.*\nthe process is killed: at a call to storage`:                                                                     false, // before the commit point
+	`(?m)^    rename _metadata\nthe process is killed: at a call to storage`:                                                                   false,
+	`(?m)^    remove data file .*\nthe process is killed: at a call to storage`:                                                                false,
+	`(?m)^    rename _metadata\n    syncdir chk-\d+\n((task|reader|writer|loading|commits|removal|the job has|   ).*\n)*the process is killed`: false, // durable, nobody knows
+	`(?m)^commits of .* commits\nthe process is killed`:                                                                                        false, // committed, nobody knows
+	`(?m)^task .* acknowledges\nthe process is killed`:                                                                                         false,
 	`loading .* loads`: false,
 	`(?m)^verification of checkpoint .*\nthe process is killed`: false, // while state is loaded
 	`fails before it acknowledges`:                              false,
@@ -122,7 +130,7 @@ var sometimes = map[string]bool{
 	`had no room`:                                               false,
 	`the job has stopped`:                                       false,
 	`the job has cancelled`:                                     false,
-	`the job has failed`:                                        false,
+	`the job is refused`:                                        false,
 	`with [1-9]\d* restarts`:                                    false,
 	`is served: checkpoint [1-9]\d*, failed false`:              false,
 	`is served: checkpoint \d+, failed true`:                    false,
@@ -288,4 +296,61 @@ func simulatedUnion(rnd *rand.Rand) simulated {
 		s.want = append(s.want, fmt.Sprint(e.N))
 	}
 	return s
+}
+
+// simulatedStages has windows over the results of windows, on the time that those carry.
+func simulatedStages(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 300)
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	hour := func(string) string { return "all" }
+	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
+		sums := engine.Aggregate(engine.Window(byKey, engine.Tumbling(time.Minute)), "sum", sum{})
+		engine.To(engine.Aggregate(engine.Window(engine.KeyBy(sums, hour), engine.Tumbling(10*time.Minute)), "rows", counting{}), "out", out)
+	}}
+	type minute struct {
+		key string
+		at  time.Time
+	}
+	minutes, rows := map[minute]bool{}, map[time.Time]int64{}
+	for _, e := range all {
+		m := minute{e.Key, e.At.Truncate(time.Minute)}
+		if !minutes[m] {
+			minutes[m] = true
+			rows[m.at.Truncate(10*time.Minute)]++
+		}
+	}
+	for at, n := range rows {
+		s.want = append(s.want, counting{}.Result("all", engine.Span{Start: engine.TimeOf(at)}, n))
+	}
+	return s
+}
+
+type counting struct{}
+
+func (counting) Add(n *int64, _ string)        { *n++ }
+func (counting) Merge(into *int64, from int64) { *into += from }
+func (counting) Result(key string, w engine.Span, n int64) string {
+	return fmt.Sprintf("%s %s: %d", key, w.Start, n)
+}
+
+// simulatedTime emits nothing as long as time does not go back for any key, also over kills and at other parallelisms.
+func simulatedTime(rnd *rand.Rand) simulated {
+	in, _ := randomEvents(rnd, 300)
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	return simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
+		engine.To(engine.Process(byKey, "times", func(s *engine.Setup) engine.Func[string, event, string] {
+			seen := engine.NewCell[engine.Time](s, "seen")
+			return func(ctx *engine.Context, _ string, _ event, out engine.Out[string]) error {
+				if last, ok := seen.Get(ctx); ok && ctx.Watermark() < last {
+					out.Emit(fmt.Sprintf("the watermark went from %s back to %s", last, ctx.Watermark()))
+				}
+				*seen.Ref(ctx) = ctx.Watermark()
+				return nil
+			}
+		}), "out", out)
+	}}
 }

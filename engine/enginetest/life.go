@@ -30,6 +30,7 @@ type life struct {
 	steps   int
 	weights uint64 // of tasks, until they change
 	asked   int    // names the next request
+	broken  bool   // a call to storage was made to fail
 
 	mu      sync.Mutex // guards the fields below
 	luck    *rand.Rand // of the task that goes on

@@ -24,7 +24,7 @@ func (l *life) draw() {
 		if w.rnd.IntN(2) == 0 {
 			add("a kill", func(l *life) { l.kill("between two steps") })
 		} else {
-			n := 1 + w.rnd.IntN(8<<w.rnd.IntN(5))
+			n := 1 + w.rnd.IntN(8<<w.rnd.IntN(7))
 			l.killAt(n)
 		}
 	}
@@ -105,7 +105,16 @@ func (l *life) breakDisk() {
 	n := 1 + w.rnd.IntN(8)
 	how := vfs.Failure{Err: errDisk, Short: w.rnd.IntN(2) == 0, Drop: w.rnd.IntN(2) == 0}
 	w.tell("call %d to storage from here on will fail", n)
-	l.disk.Fail(n, changing, how)
+	l.broken = true
+	l.disk.Fail(n, func(c vfs.Call) bool {
+		if !changing(c) {
+			return false
+		}
+		if n--; n == 0 {
+			l.Note("", "which fails")
+		}
+		return true
+	}, how)
 }
 
 // request has somebody ask something of the job.

@@ -51,8 +51,8 @@ func (w *world) run() error {
 		}
 		w.disk = l.left()
 		switch finished := l.outcome.State == engine.Finished; {
-		case finished && l.killed:
-			return nil // while it tidied up: its output is complete
+		case finished && (l.killed || l.broken):
+			return nil // while it tidied up, perhaps: its output is complete
 		case finished:
 			return w.clean()
 		}
