@@ -3,7 +3,7 @@
 // A program builds a [Job] from sources, functions and sinks, and starts it:
 //
 //	From ──► Map, Filter, FlatMap, Union ──► KeyBy ─┬─► Process ──────────────────┬─► To
-//	                                                ├─► Window ──► Aggregate,     │
+//	         ProcessEach, Rebalance                 ├─► Window ──► Aggregate,     │
 //	                                                │              ProcessWindow ─┤
 //	                                   two streams  └─► Process2, IntervalJoin,   │
 //	                                                    WindowJoin ───────────────┘
@@ -37,7 +37,7 @@
 //
 // # Reading order
 //
-// job.go, stream.go, union.go, process.go, process2.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go: the surface; explain.go prints it. plan.go, task.go, wake.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
+// job.go, stream.go, union.go, rebalance.go, process.go, process2.go, each.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go: the surface; explain.go prints it. plan.go, task.go, wake.go, inbox.go, exchange.go, forward.go, sourcetask.go: how
 // records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
 // restarts.
 //

@@ -145,6 +145,19 @@ func TestGraphMistakes(t *testing.T) {
 		"parallelism of none": {func(p parts) {
 			engine.To(p.src.Parallelism(0), "out", engine.SinkFunc[event](nil))
 		}, []string{`source "in": parallelism 0: want 1 to 4096`}},
+		"state per key without keys": {func(p parts) {
+			sink(engine.ProcessEach(p.src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
+				engine.NewCell[int64](s, "c")
+				engine.NewTimer(s, "t", func(*engine.Context, string, engine.Time, engine.Out[string]) error { return nil })
+				return nil
+			}))
+		}, []string{`process each "each": cell "c" belongs to a key`, `process each "each": timer "t" belongs to a key`}},
+		"operator list with a TTL": {func(p parts) {
+			sink(engine.ProcessEach(p.src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
+				engine.NewOperatorList[int64](s, "l", engine.TTL(time.Hour))
+				return nil
+			}))
+		}, []string{`process each "each": operator list "l" takes no TTL`}},
 		"nil source": {func(p parts) {
 			engine.To(engine.From[event](p.job, "none", nil), "rest", engine.SinkFunc[event](nil))
 			engine.To(p.src, "rest2", engine.SinkFunc[event](nil))

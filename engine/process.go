@@ -34,12 +34,17 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 	return Stream[O]{out}
 }
 
-// declareProcess checks a node that runs a constructor of the user's, and gives it its main output.
+// declareProcess is declare for a node with keys.
 func declareProcess[K comparable, O any](n *node, newP func(*Setup)) *port {
+	checkKey[K](n)
+	return declare[O](n, reflect.TypeFor[K](), newP)
+}
+
+// declare checks a node that runs a constructor of the user's, and gives it its main output. Without keys, key is nil.
+func declare[O any](n *node, key reflect.Type, newP func(*Setup)) *port {
 	n.stateful = true
 	out := n.output("", n.timed())
-	checkKey[K](n)
-	check := &Setup{node: n, key: reflect.TypeFor[K](), out: reflect.TypeFor[O](), timed: out.timed}
+	check := &Setup{node: n, key: key, out: reflect.TypeFor[O](), timed: out.timed}
 	newP(check)
 	n.fingerprint = check.fingerprint()
 	return out

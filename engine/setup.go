@@ -15,7 +15,7 @@ import (
 type Setup struct {
 	op   *keyedOp // nil while the graph is checked
 	node *node
-	key  reflect.Type
+	key  reflect.Type // nil: the operator has none
 	out  reflect.Type
 
 	timed bool // the stream has event time
@@ -53,6 +53,13 @@ func (s *Setup) declare(what, name string) {
 	s.names[name] = true
 }
 
+// needsKey reports what there is per key in an operator without keys.
+func (s *Setup) needsKey(what, name string) {
+	if s.checking() && s.key == nil {
+		s.mistake("%s %q belongs to a key, which the stream does not have: use KeyBy and Process, or NewOperatorList", what, name)
+	}
+}
+
 func (s *Setup) mistake(format string, args ...any) {
 	s.node.job.mistake("%s: %s", s.node.label(), fmt.Sprintf(format, args...))
 }
@@ -60,6 +67,9 @@ func (s *Setup) mistake(format string, args ...any) {
 // fingerprint is what must not change while there is state: the kind, the key and the timers.
 func (s *Setup) fingerprint() string {
 	sort.Strings(s.timers)
+	if s.key == nil {
+		return s.node.kind + ", no key"
+	}
 	return fmt.Sprintf("%s, key %s, timers [%s]", s.node.kind, s.key, strings.Join(s.timers, " "))
 }
 
@@ -104,6 +114,7 @@ func (c *Context) of(op *keyedOp) mmapstate.Key {
 	return *c.key
 }
 
+// check panics unless a callback of the operator runs.
 func (c *Context) check(op *keyedOp) {
 	if !c.live || c.op != op {
 		outside(op)

@@ -69,6 +69,7 @@ func DecoderOf[T any](c Codec[T]) Decoder { return mmapstate.DecoderOf(c) }
 
 // declareState takes the names of a state, and reports options that cannot be.
 func (s *Setup) declareState(what, name string, o []StateOption, parts ...string) {
+	s.needsKey(what, name)
 	s.declare("state", name)
 	for _, p := range parts {
 		s.declare("state", name+p)

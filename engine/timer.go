@@ -33,6 +33,7 @@ type timerIndex struct {
 // the record before or, if that is later, the instant after the watermark.
 func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K, Time, Out[O]) error, o ...TimeDomain) Timer {
 	clock := slices.Contains(o, ProcessingTime)
+	s.needsKey("timer", name)
 	s.declare("timer", name)
 	s.timers = append(s.timers, timerPrint(name, clock))
 	if s.checking() {
@@ -40,7 +41,7 @@ func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K,
 		if !clock && !s.timed {
 			s.mistake("timer %q: it is in event time, which the stream does not have: use engine.ProcessingTime", name)
 		}
-		if k := reflect.TypeFor[K](); k != s.key {
+		if k := reflect.TypeFor[K](); s.key != nil && k != s.key {
 			s.mistake("timer %q: its callback takes key %s, the operator's is %s", name, k, s.key)
 		}
 		if o := reflect.TypeFor[O](); o != s.out {
