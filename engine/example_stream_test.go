@@ -92,7 +92,6 @@ func (mean) Result(sensor string, w engine.Span, a meanAcc) string {
 	return fmt.Sprintf("%s from %s: mean %d of %d", sensor, w.Start.UTC().Format("15:04"), a.Sum/a.N, a.N)
 }
 
-// Windows of ten minutes, and the records that come too late for theirs.
 // Every minute, how many visits the last three have had.
 func ExampleSliding() {
 	job := engine.NewJob("visits")
@@ -122,6 +121,7 @@ func (visitCount) Result(_ string, w engine.Span, n int64) string {
 	return fmt.Sprint(w.End.UTC().Format("15:04"), " ", n)
 }
 
+// Windows of ten minutes, and the records that come too late for theirs.
 func ExampleWindow() {
 	job := engine.NewJob("means")
 	source := engine.SliceSource(
