@@ -21,6 +21,7 @@ type slot[V any] struct {
 type paneWindows[K comparable, V any] struct {
 	*windowCore[K, V]
 	size, slide, pane Time
+	first, latest     Time             // of records, whose windows all close
 	slots             *mmapstate.Cells // by (key, start of the pane): slot
 	start             Time             // of the pane that was placed last
 	last              *slot[V]         // the same
@@ -33,6 +34,7 @@ func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V]
 		p.slide = p.size
 	}
 	p.pane = gcd(p.size, p.slide)
+	p.first, p.latest = MinTime.Add(c.assign.size).Add(c.assign.size), MaxTime.Add(-c.lateness).Add(-c.assign.size).Add(-c.assign.size)
 	p.slots = must(c.store.Cells("slots", c.shape.With(), int(unsafe.Sizeof(slot[V]{})), must(flatWindow[slot[V]]())))
 	if c.early {
 		c.woken = must(c.store.Index("woken", c.shape.With())) // windows by their start
@@ -49,7 +51,7 @@ func (p *paneWindows[K, V]) firstEnd(at Time) Time {
 func (p *paneWindows[K, V]) lastEnd(at Time) Time { return floor(at, p.slide) + p.size }
 
 func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
-	if own.Start < MinTime+2*p.size || own.Start > MaxTime.Add(-p.lateness)-2*p.size {
+	if own.Start < p.first || own.Start > p.latest {
 		p.beyond(own.Start, p.assign.size)
 	}
 	if p.dead(p.lastEnd(own.Start)) {

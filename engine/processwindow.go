@@ -20,6 +20,7 @@ func ProcessWindow[K comparable, In, O any](w Windowed[K, In], uid string, f fun
 	}
 	n := w.node
 	checkElements[In](n)
+	n.declared = append(n.declared, "records: "+typeOf[In]())
 	n.build = func(st *subtask) {
 		op := newWindowOp[K, In, O](st, w, out)
 		e := newElements[In](op.keyedOp, "", w.assign.kind == kindSession)

@@ -152,7 +152,8 @@ func (w Windowed[K, T]) begin(kind, uid string) (out *port, ok bool) {
 	return out, true
 }
 
-// Late is the stream of records that came after their window was closed. They are counted in any case. Time moves on after
+// Late is the stream of records that came when all their windows were closed: had ended, and what [AllowedLateness] adds
+// was over. They are counted in any case. Time moves on after
 // each batch that a source reads, so a record that breaks its source's promise may still be in time beside the one that
 // is ahead of it: what is late is certain only for records that keep the promise, which never are.
 func (w Windowed[K, T]) Late() Stream[T] {
@@ -169,7 +170,7 @@ type Aggregator[K comparable, In, Acc, O any] interface {
 	// Merge takes another accumulator in.
 	Merge(into *Acc, from Acc)
 
-	// Result makes the output for a window that has ended.
+	// Result makes the output for a window that fires.
 	Result(key K, w Span, acc Acc) O
 }
 

@@ -23,6 +23,7 @@ func WindowJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], a Assig
 	checkKey[K](n)
 	checkElements[L](n)
 	checkElements[R](n)
+	n.declared = append(n.declared, "records: "+typeOf[L]()+" and "+typeOf[R]())
 	l.exchange(n, n.ins[0])
 	r.exchange(n, n.ins[1])
 	n.fingerprint = fmt.Sprintf("%s join %s, key %s", kind, a, reflect.TypeFor[K]())

@@ -616,6 +616,11 @@ func entriesOf(t *testing.T, path string) map[string]uint64 {
 		}
 		for _, s := range v.States() {
 			n[s.Name] = s.Entries
+			for _, err := range s.All(t.Context(), nil) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
 	return n

@@ -57,10 +57,10 @@ func (r rule) fault(a Assigner) string {
 // fingerprint is what the state depends on.
 func (r rule) fingerprint() (s string) {
 	if r.lateness > 0 {
-		s += fmt.Sprintf(" and %s late", r.lateness)
+		s += fmt.Sprintf(", up to %s late", r.lateness)
 	}
 	if r.early {
-		s += " with early results"
+		s += ", with early results"
 	}
 	return s
 }
