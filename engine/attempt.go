@@ -42,6 +42,7 @@ type attempt struct {
 	aligned  map[string]*alignment     // groups of sources, by name
 	commands map[*subtask]chan command // of the subtasks that read sources
 	started  chan struct{}             // closed when sources may read
+	drained  chan struct{}             // closed when they are to stop, for good
 	coord    *coordinator
 	running  *Running
 }
@@ -66,7 +67,7 @@ func blankAttempt(ctx context.Context, j *Job, o *Options, dir *snapshotter.Dir,
 	a := &attempt{
 		job: j, o: o, dir: dir, from: from, number: dir.Attempt(), layout: j.plan(o.Parallelism),
 		keyGroups: orDefault(o.MaxParallelism, defaultKeyGroups),
-		splits:    splits, commands: map[*subtask]chan command{}, started: make(chan struct{}),
+		splits:    splits, commands: map[*subtask]chan command{}, started: make(chan struct{}), drained: make(chan struct{}),
 		rehashed: map[*node][]*mmapstate.Store{},
 	}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)

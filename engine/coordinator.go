@@ -55,6 +55,7 @@ type coordinator struct {
 	first     chan reply      // the outcome of a fresh run's first checkpoint
 	loaded    <-chan struct{} // closed when all that was restored is verified; nil once that is known
 
+	draining draining
 	schedule schedule
 	round    *round    // in flight, nil if none
 	waiting  []request // to be served by the next round
@@ -120,6 +121,7 @@ func newCoordinator(a *attempt) *coordinator {
 			c.committers = append(c.committers, &committer{node: n})
 		}
 	}
+	c.draining.stopped = make(chan struct{})
 	c.committed = make(chan commitment, len(c.committers))
 	c.schedule.interval, c.schedule.minPause = a.o.Checkpoints.Interval, a.o.Checkpoints.MinPause
 	return c
@@ -127,7 +129,8 @@ func newCoordinator(a *attempt) *coordinator {
 
 // run coordinates until the attempt ends: nil at the end of the input, errStopped after a stop, or what went wrong. Then it
 // gives up what is under way, and waits for that no longer than the shutdown timeout.
-func (c *coordinator) run(ctx context.Context) error {
+func (c *coordinator) run(ctx context.Context) (err error) {
+	defer func() { c.draining.abort(err) }()
 	defer c.abandon()
 	c.reading = len(c.a.commands)
 	now := c.a.o.Clock.Now()
@@ -171,6 +174,10 @@ func (c *coordinator) event(ctx context.Context, timer <-chan time.Time) error {
 		c.short = true
 	case r := <-c.requests:
 		c.waiting = append(c.waiting, r)
+	case q := <-c.draining.requests:
+		c.draining.asked = append(c.draining.asked, q)
+	case <-c.draining.stopped:
+		c.draining.missing--
 	case <-c.stop:
 		c.stop, c.stopping = nil, true
 	case <-c.loaded:
@@ -191,7 +198,7 @@ func (c *coordinator) timer() (<-chan time.Time, func()) {
 		at, ok = soon, true
 	}
 	switch {
-	case c.ending:
+	case c.ending, c.draining.missing > 0:
 		ok = false
 	case c.round == nil && (c.stopping || c.finishing()):
 		ok = false // only a late acknowledgement is waited for
@@ -207,6 +214,9 @@ func (c *coordinator) timer() (<-chan time.Time, func()) {
 // next starts the checkpoint that is wanted now, if one is.
 func (c *coordinator) next(now time.Time) error {
 	if c.round != nil || c.ending {
+		return nil
+	}
+	if c.drain(); c.draining.missing > 0 {
 		return nil
 	}
 	if c.stopping {

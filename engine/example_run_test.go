@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pagetide/pagetide/engine"
 )
@@ -125,4 +126,28 @@ func ExampleOptions_Set() {
 	// Output:
 	// <nil> 10s
 	// unknown setting "execution.checkpointing.intervall"; did you mean execution.checkpointing.interval?
+}
+
+// Drain ends an endless input: the window that is open closes, and the job finishes.
+func ExampleRunning_Drain() {
+	visits := make(chan reading)
+	job := engine.NewJob("visits")
+	in := engine.From(job, "in", engine.FromChannel(visits, 1000), engine.EventTime(reading.When, engine.Monotonous()))
+	bySensor := engine.KeyBy(in, func(r reading) string { return r.Sensor })
+	means := engine.Aggregate(engine.Window(bySensor, engine.Tumbling(time.Hour)), "mean", mean{})
+	engine.To(means, "out", engine.Stdout[string]())
+	running, err := job.Start(context.Background(), engine.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	visits <- reading{"a", at(1), 10}
+	visits <- reading{"a", at(2), 20}
+	for running.Stats().RecordsIn < 2 {
+		running.Checkpoint(context.Background())
+	}
+	fmt.Println(running.Drain(context.Background()), running.Outcome().State)
+	// Output:
+	// a from 12:00: mean 15 of 2
+	// <nil> finished
 }

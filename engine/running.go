@@ -38,6 +38,7 @@ type Running struct {
 	dir *snapshotter.Dir
 
 	requests chan request
+	drains   chan chan<- error
 	stop     chan struct{} // closed by Stop
 	stopOnce sync.Once
 	cancel   context.CancelCauseFunc

@@ -77,6 +77,8 @@ type sourceTask[T any] struct {
 	asleep  bool   // downstream was told to go on without this subtask's time
 	at      []Time // of the records that are sent on; zero without event time
 	hand    *recordHand[T]
+	drained <-chan struct{} // closed when the input is to end where it stands; nil once it has
+	over    bool            // it has: there will be no further splits
 	group   *alignment      // nil: none
 	moved   <-chan struct{} // closed when the group has moved on since align
 }
@@ -109,7 +111,7 @@ func (s *sourceTask[T]) run() error {
 
 	commands := s.st.a.commands[s.st]
 	filled := make(chan filledBatch[T])
-	s.filled = filled
+	s.filled, s.drained = filled, s.st.a.drained
 	s.assign()
 	s.joinGroup()
 	if err := s.begin(ctx, commands); err != nil {
@@ -243,6 +245,11 @@ func (s *sourceTask[T]) next(commands <-chan command) error {
 	default:
 	}
 	select {
+	case <-s.drained:
+		return s.finish()
+	default:
+	}
+	select {
 	case f := <-s.input():
 		return s.take(f)
 	default:
@@ -259,7 +266,7 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	s.listen()
 	var c command
 	var f filledBatch[T]
-	rung, moved := false, false
+	rung, moved, drained := false, false, false
 	select {
 	case c = <-commands:
 	case f = <-s.input():
@@ -268,6 +275,8 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 		rung = true
 	case <-s.moved:
 		moved = true
+	case <-s.drained:
+		drained = true
 	case <-s.st.ctx.Done():
 	}
 	stop()
@@ -279,6 +288,8 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 		return s.obey(c)
 	case f.split != nil:
 		return s.take(f)
+	case drained:
+		return s.finish()
 	case rung:
 		if err := s.st.rung(); err != nil {
 			return err
@@ -433,7 +444,7 @@ func (s *sourceTask[T]) tick() error {
 		s.wake()
 		return s.st.advance(least)
 	}
-	if !done || !s.st.a.splits[s.n].final { // no time to expect from here for now
+	if !done || !s.st.a.splits[s.n].final && !s.over { // no time to expect from here for now
 		if err := s.st.advance(greatest); err != nil {
 			return err
 		}

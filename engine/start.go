@@ -28,7 +28,7 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), stop: make(chan struct{}), done: make(chan struct{})}
+	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), drains: make(chan chan<- error), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	a, err := patient(ctx, o.ShutdownTimeout, "the start", func() (*attempt, error) { return r.first(ctx) }, (*attempt).close)
 	if err != nil {
@@ -176,7 +176,7 @@ func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, spl
 	if err != nil {
 		return nil, err
 	}
-	a.coord.requests, a.coord.stop = r.requests, r.stop
+	a.coord.requests, a.coord.stop, a.coord.draining.requests = r.requests, r.stop, r.drains
 	a.running = r
 	r.mu.Lock()
 	if r.attempt != nil {

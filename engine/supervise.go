@@ -97,7 +97,9 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 		case <-r.stop:
 			return Stopped, true
 		case q := <-r.requests:
-			q.reply <- reply{err: fmt.Errorf("%w: the job is about to be restarted", meta.ErrAborted)}
+			q.reply <- reply{err: fmt.Errorf("%w: %w", meta.ErrAborted, errRestarting)}
+		case q := <-r.drains:
+			q <- fmt.Errorf("%w: %w", meta.ErrAborted, errRestarting)
 		}
 	}
 }
