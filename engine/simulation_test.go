@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -32,6 +33,11 @@ var simulatedJobs = []struct {
 	{"union", simulatedUnion},
 	{"stages", simulatedStages},
 	{"time", simulatedTime},
+	{"kinds of windows", simulatedKinds},
+	{"windows by the clock", simulatedClock},
+	{"count windows", simulatedCounts},
+	{"window join", simulatedWindowJoin},
+	{"parallelisms", simulatedParallelisms},
 }
 
 // simulated is one job with its input, and what a batch makes of that.
@@ -39,6 +45,7 @@ type simulated struct {
 	graph func(*engine.Job)
 	outs  []*enginetest.Sink[string]
 	want  []string
+	early bool // there are results before the last ones, of any number
 }
 
 func (s simulated) wrong() error {
@@ -48,6 +55,9 @@ func (s simulated) wrong() error {
 	}
 	slices.Sort(got)
 	slices.Sort(s.want)
+	if s.early {
+		got = among(got, s.want)
+	}
 	if !slices.Equal(got, s.want) {
 		return fmt.Errorf("%d rows, want %d: %s", len(got), len(s.want), firstDifference(append(got, ""), s.want))
 	}
@@ -161,9 +171,13 @@ func TestSimulationsRepeat(t *testing.T) {
 	}
 }
 
-// flakySource reads random events. Of their records, some fail now and then.
+// flakySource reads random events, split by split at about the same time. Of their records, some fail now and then.
 func flakySource(job *engine.Job, uid string, in engine.Source[event], rnd *rand.Rand, failures *int) engine.Stream[event] {
-	src := engine.From(job, uid, in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)))
+	src := engine.From(job, uid, in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)).Align("all", 10*time.Minute))
+	return flakyRecords(src, rnd, failures)
+}
+
+func flakyRecords(src engine.Stream[event], rnd *rand.Rand, failures *int) engine.Stream[event] {
 	return engine.FlatMap(src, func(e event, out engine.Out[event]) error {
 		if *failures > 0 && rnd.IntN(100) == 0 {
 			*failures--
@@ -353,4 +367,110 @@ func simulatedTime(rnd *rand.Rand) simulated {
 			}
 		}), "out", out)
 	}}
+}
+
+// simulatedKinds has windows of any kind, with lateness and with early results or without.
+func simulatedKinds(rnd *rand.Rand) simulated {
+	c := randomWindow(rnd)
+	c.model.sorted = true
+	if c.model.every > 0 {
+		c.opts = append(c.opts, engine.FireEvery(time.Millisecond))
+	}
+	in, all := randomEvents(rnd, 300)
+	for _, e := range all {
+		c.model.record(e)
+	}
+	c.model.advance(engine.MaxTime)
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			engine.To(c.build(flakySource(job, "in", in, rnd, &failures)), "out", out)
+		},
+		outs: []*enginetest.Sink[string]{out}, want: c.model.rows, early: c.model.every > 0,
+	}
+}
+
+// simulatedClock has windows in processing time: which there are is up to the order of events, but each record is in one.
+func simulatedClock(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 300)
+	failures := rnd.IntN(3)
+	a := []engine.Assigner{engine.Tumbling(time.Millisecond), engine.Session(time.Microsecond), engine.Session(time.Hour)}[rnd.IntN(3)]
+	out := new(enginetest.Sink[string])
+	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakyRecords(engine.From(job, "in", in), rnd, &failures), ofKey)
+		windows := engine.ProcessWindow(engine.Window(byKey, a.InProcessingTime()), "windows",
+			func(_ *engine.Context, key string, _ engine.Span, recs iter.Seq[event], out engine.Out[string]) error {
+				for e := range recs {
+					out.Emit(fmt.Sprint(key, " ", e.N))
+				}
+				return nil
+			})
+		engine.To(windows, "out", out)
+	}}
+	for _, e := range all {
+		s.want = append(s.want, fmt.Sprint(e.Key, " ", e.N))
+	}
+	return s
+}
+
+// simulatedCounts has windows of so many records, which depend on their order: one split.
+func simulatedCounts(rnd *rand.Rand) simulated {
+	n := 1 + rnd.IntN(20)
+	_, recs := randomEvents(rnd, 300)
+	c := windowCase{assign: engine.Count(n), model: windowModel{all: rnd.IntN(2) == 0}, flat: rnd.IntN(2) == 0}
+	in := newFeed[event](1)
+	in.recs[0], in.ended = recs, true
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			engine.To(c.build(flakySource(job, "in", in, rnd, &failures)), "out", out)
+		},
+		outs: []*enginetest.Sink[string]{out}, want: countRows(recs, n, &c.model),
+	}
+}
+
+func simulatedWindowJoin(rnd *rand.Rand) simulated {
+	c := joinCase(rnd)
+	var feeds [2]*feed[event]
+	for side := range feeds {
+		in, _ := randomEvents(rnd, 200)
+		for _, split := range in.recs {
+			for i := range split {
+				split[i].N = 2*split[i].N + int64(side)
+				c.model.record(split[i])
+			}
+		}
+		feeds[side] = in
+	}
+	c.model.advance(engine.MaxTime)
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			l, r := flakySource(job, "left", feeds[0], rnd, &failures), flakySource(job, "right", feeds[1], rnd, &failures)
+			engine.To(c.buildJoin(l, r), "out", out)
+		},
+		outs: []*enginetest.Sink[string]{out}, want: c.model.rows,
+	}
+}
+
+// simulatedParallelisms has operators of other parallelisms than the job's, another one in each life, and records dealt out.
+func simulatedParallelisms(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 300)
+	failures := rnd.IntN(3)
+	sums, dealt := new(enginetest.Sink[string]), new(enginetest.Sink[string])
+	s := simulated{outs: []*enginetest.Sink[string]{sums, dealt}, want: wantSums(all), graph: func(job *engine.Job) {
+		some := func() int { return 1 + rnd.IntN(4) }
+		src := flakySource(job, "in", in, rnd, &failures).Parallelism(some())
+		sum := engine.Aggregate(engine.Window(engine.KeyBy(src, ofKey), engine.Tumbling(5*time.Minute)), "sum", sum{})
+		engine.To(sum.Parallelism(some()), "sums", sums)
+		even := engine.Rebalance(src).Parallelism(some())
+		engine.To(engine.Map(even, func(e event) string { return fmt.Sprint("dealt ", e.N) }).Parallelism(some()), "dealt", dealt)
+	}}
+	for _, e := range all {
+		s.want = append(s.want, fmt.Sprint("dealt ", e.N))
+	}
+	return s
 }

@@ -100,7 +100,7 @@ func (m mutant) try() (killer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"test", "-vet=off", "-timeout=300s", "-overlay=" + overlay, "-run=TestSimulatedJobs$", "./engine", "-seeds=500"}
+	args := []string{"test", "-vet=off", "-timeout=300s", "-overlay=" + overlay, "-run=TestSimulatedJobs$", "./engine", "-seeds=300"}
 	out, err := exec.Command("go", args...).CombinedOutput()
 	if err == nil {
 		return "", nil
