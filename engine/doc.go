@@ -16,6 +16,64 @@
 // Nodes with state, sources and sinks have a uid: their name in checkpoints. Mistakes in the graph are collected and
 // returned together by [Job.Start].
 //
+// # A program
+//
+//	package main
+//
+//	import (
+//		"flag"
+//		"time"
+//
+//		"github.com/pagetide/pagetide/engine"
+//		"github.com/pagetide/pagetide/engine/app"
+//		"github.com/pagetide/pagetide/engine/connect/file"
+//	)
+//
+//	func main() { app.Main(flights) } // go run . run flights --input flights.jsonl
+//
+//	var flights = app.Job{Name: "flights", About: "how late flights leave", New: func(args *flag.FlagSet) app.Build {
+//		input := args.String("input", "-", "flights as JSON Lines")
+//		return func(job *engine.Job) error {
+//			delays(job, file.JSONLines[Flight](*input), file.JSONLinesSink[Delay]("out"))
+//			return nil
+//		}
+//	}}
+//
+//	type Flight struct {
+//		Origin  string
+//		Leaves  time.Time
+//		Minutes int64 // of delay
+//	}
+//
+//	type Delay struct {
+//		Origin, Day string
+//		Mean        float64 // minutes
+//	}
+//
+//	// delays is the graph. Its ends are arguments, so that tests can pass their own.
+//	func delays(job *engine.Job, in engine.Source[Flight], out engine.Sink[Delay]) {
+//		leaves := func(f Flight) time.Time { return f.Leaves }
+//		all := engine.From(job, "flights", in, engine.EventTime(leaves, engine.OutOfOrder(time.Hour)))
+//		byOrigin := engine.KeyBy(all, func(f Flight) string { return f.Origin })
+//		days := engine.Window(byOrigin, engine.Tumbling(24*time.Hour))
+//		engine.To(engine.Aggregate(days, "mean delay", mean{}), "out", out)
+//	}
+//
+//	// mean is the aggregator. What it keeps of a day is flat: it lies in a page and is updated there.
+//	type mean struct{}
+//
+//	type sum struct{ Flights, Minutes int64 }
+//
+//	func (mean) Add(s *sum, f Flight)      { s.Flights++; s.Minutes += f.Minutes }
+//	func (mean) Merge(into *sum, from sum) { into.Flights += from.Flights; into.Minutes += from.Minutes }
+//	func (mean) Result(origin string, day engine.Span, s sum) Delay {
+//		return Delay{origin, day.Start.UTC().Format(time.DateOnly), float64(s.Minutes) / float64(s.Flights)}
+//	}
+//
+// Inside a server the same graph runs with [Job.Start], which returns a [Running] to stop it with. State that is not a
+// window's belongs to a [Process]: its constructor declares handles, [NewCell], [NewValueState], [NewListState],
+// [NewMapState], and timers, and its OnRecord has them for the key in hand.
+//
 // # How it runs
 //
 // Each node runs in as many subtasks as [Options].Parallelism says, or its own [Stream.Parallelism]. A chain of nodes in

@@ -54,10 +54,10 @@ func newChecker(t *testing.T) *checker {
 	return &checker{fset, importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
 }
 
-// exportData says where the compiler's export data of package engine and all that it imports lies.
+// exportData says where the compiler's export data of package engine, of app and file, and of all that they import lies.
 func exportData(t *testing.T) map[string]string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export", ".").Output()
+	out, err := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export", ".", "./app", "./connect/file").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Time is an instant in event time: nanoseconds since 1970-01-01 UTC. It is flat, so it can stand in a [Cell]'s type
+// Time is an instant, in event time or processing time: nanoseconds since 1970-01-01 UTC. It is flat, so it can stand in a [Cell]'s type
 // where a time.Time cannot. It covers the years 1678 to 2261.
 type Time int64
 

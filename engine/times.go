@@ -50,7 +50,7 @@ func EventTime[T any](at func(T) time.Time, w WatermarkStrategy) Times[T] {
 	return t
 }
 
-// Idle lets time go on without a split that has had no record for d of wall-clock time, until its next one; d must not
+// Idle lets time go on without a split that has had no record for d by the job's [Clock], until its next one; d must not
 // be negative, and 0 waits for every split for ever. While all are silent, time stands where the last one left it.
 func (t Times[T]) Idle(d time.Duration) Times[T] {
 	t.idle = d
