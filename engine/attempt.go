@@ -279,6 +279,8 @@ func (a *attempt) openStore(n *node, index int) (s *mmapstate.Store, part share)
 		if a.loading != nil {
 			part = a.loading.join(from)
 		}
+	case n.owner != nil:
+		s = must(mmapstate.Rehash(a.ctx, []mmapstate.Options{o}, a.from))[0]
 	default:
 		return a.rehash(n)[index], part
 	}
@@ -294,6 +296,9 @@ func (typesOnly) Shards(meta.OperatorNo) []meta.Shard { return nil }
 
 func (a *attempt) storeOptions(n *node, index int) mmapstate.Options {
 	first, end := groupsOf(index, a.keyGroups, a.layout.subtasks(n))
+	if n.owner != nil {
+		first, end = 0, a.keyGroups // every subtask has all of it
+	}
 	return mmapstate.Options{
 		Operator: n.no, KeyGroups: a.keyGroups, HashSeed: a.hashSeed,
 		From: meta.KeyGroup(first), To: meta.KeyGroup(end), Lazy: true, Preload: !a.trial, CheckOnly: a.trial,

@@ -104,6 +104,8 @@ func (x Explanation) parts(e *edge, to *taskPlan) (parts []string) {
 		parts = append(parts, "by key "+e.key)
 	case inTurn:
 		parts = append(parts, "in turn")
+	case toAll:
+		parts = append(parts, "to all")
 	}
 	return parts
 }
@@ -119,6 +121,8 @@ func (x Explanation) arrow(e *edge, to *taskPlan) string {
 // about is what there is to say of the node itself: its window or join, its time, its guarantee.
 func (n *node) about() string {
 	switch {
+	case n.owner != nil:
+		return fmt.Sprintf(": all of it in each subtask of %d", n.owner.id+1)
 	case n.source != nil:
 		return ": " + n.source.about(n.out[0].timed)
 	case n.sink != nil && n.sink.again:

@@ -32,11 +32,11 @@ type forwardSender[T any] struct {
 	home chan *timedBatch[T]
 }
 
-// forward makes an edge one that leads from each subtask to its counterpart, or deals records out where there is none.
+// forward makes an edge one that leads from each subtask to its counterpart, or spreads records as it says.
 func forward[T any](e *edge) {
 	e.send = func(st *subtask, r *route) {
-		if r.way == inTurn {
-			deal[T](e, st, r)
+		if r.way != forwarded {
+			spread[T](e, st, r)
 			return
 		}
 		s := &forwardSender[T]{route: r, home: make(chan *timedBatch[T], queueDepth+2)}

@@ -49,6 +49,10 @@ type node struct {
 
 	parallelism int // that it was given; 0: none
 
+	broadcasts bool  // it may have broadcast state
+	shared     *node // what has that in checkpoints; nil: it has none
+	owner      *node // of a shared node: whose it is
+
 	build  func(*subtask) // makes the operator in one subtask
 	sink   *sinkDoors     // for a sink
 	source *sourceDoors   // for a source
@@ -69,6 +73,7 @@ const (
 	forwarded way = iota // the counterpart of the one it comes from; dealt out in turn if there is none
 	byKey                // the one that owns its key
 	inTurn               // one after the other
+	toAll                // all
 )
 
 // port is one output of a node: where a Stream comes from.

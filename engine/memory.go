@@ -20,6 +20,9 @@ const reshare = 64
 // memoryAtOpen is a store's share of the limit before anybody knows its size: by what the checkpoint says.
 func (a *attempt) memoryAtOpen(n *node) int64 {
 	limit := a.o.Checkpoints.Backend.MemoryLimit
+	if n.owner != nil {
+		return 0 // only one subtask's copy is ever in a checkpoint, so no other could evict anything
+	}
 	if limit == 0 || a.restored.m == nil {
 		return limit
 	}
@@ -46,7 +49,7 @@ func memoryShare(limit, pages, total int64) int64 {
 // shareMemory gives the store its part of the limit as sizes are now.
 func (op *keyedOp) shareMemory() {
 	limit := op.st.a.o.Checkpoints.Backend.MemoryLimit
-	if limit == 0 {
+	if limit == 0 || op.node.owner != nil {
 		return
 	}
 	if op.untilShare--; op.untilShare > 0 {

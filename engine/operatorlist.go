@@ -57,7 +57,7 @@ type operatorList struct {
 
 // ready looks at what was restored before the list is used for the first time.
 func (l *operatorList) ready(ctx *Context) {
-	ctx.check(l.op)
+	ctx.checkAny(l.op)
 	if l.read {
 		return
 	}

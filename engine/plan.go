@@ -29,8 +29,11 @@ func (l layout) subtasksFor(n *node, parallelism int) (most int) {
 	if n.parallelism > 0 {
 		return n.parallelism
 	}
+	if n.owner != nil {
+		return l.subtasks(n.owner)
+	}
 	for _, e := range n.ins {
-		if e.way != forwarded {
+		if e.way == byKey || e.way == inTurn {
 			return parallelism
 		}
 		most = max(most, l.subtasks(e.from.node))
@@ -43,6 +46,9 @@ func (l layout) subtasks(n *node) int { return l.of[n].subtasks }
 
 // fuse gives the task that all records of a node come from and stay in, nil if there is none.
 func (l layout) fuse(n *node, subtasks int) (p *taskPlan) {
+	if n.owner != nil {
+		return l.of[n.owner]
+	}
 	for _, e := range n.ins {
 		up := l.of[e.from.node]
 		if up.subtasks != subtasks || e.way != forwarded && subtasks > 1 || p != nil && p != up {
@@ -144,7 +150,7 @@ func (e *edge) connect(up, down []*subtask, w way, first, groups int) {
 func (a *attempt) startTime(p *taskPlan, index int) Time {
 	least, any := MaxTime, false
 	for _, n := range p.nodes {
-		if n.stateful {
+		if n.stateful && n.owner == nil {
 			least, any = min(least, a.watermark(n, index)), true
 		}
 	}

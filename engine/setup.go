@@ -80,6 +80,7 @@ type Context struct {
 	key  *mmapstate.Key
 	time Time
 	live bool
+	rule bool          // a broadcast record is in hand: there is no key, and live is false
 	own  mmapstate.Key // of a timer or a window
 }
 
@@ -121,13 +122,26 @@ func (c *Context) check(op *keyedOp) {
 	}
 }
 
+// checkAny is check for state that does not belong to a key.
+func (c *Context) checkAny(op *keyedOp) {
+	if !c.rule {
+		c.check(op)
+	} else if c.op != op {
+		outside(op)
+	}
+}
+
 func outside(op *keyedOp) {
+	if op.ctx.rule {
+		panic(fmt.Sprintf("state per key of operator %q used in OnBroadcast, where there is no key", op.node.uid))
+	}
 	panic(fmt.Sprintf("state of operator %q used outside of its callback", op.node.uid))
 }
 
 // keyedOp is the part of a keyed operator in one subtask that does not depend on its types.
 type keyedOp struct {
 	node       *node
+	shared     *keyedOp // its broadcast state; nil: it has none
 	st         *subtask
 	store      *mmapstate.Store
 	share      share // of restored state
@@ -195,10 +209,10 @@ func (op *keyedOp) open(ctx context.Context) error {
 	return nil
 }
 
-func (op *keyedOp) busy() bool { return op.ctx.live || op.opening }
+func (op *keyedOp) busy() bool { return op.ctx.live || op.ctx.rule || op.opening }
 
 func (op *keyedOp) inHand() (uid, key, record string) {
-	if op.ctx.live {
+	if op.ctx.live || op.ctx.rule {
 		key, record = op.describe()
 	}
 	return op.node.uid, key, record
