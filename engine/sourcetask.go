@@ -74,7 +74,6 @@ type sourceTask[T any] struct {
 	filled  chan filledBatch[T] // nil after a stop
 	stopped bool
 	ended   bool   // all splits are done and no further ones will come
-	asleep  bool   // downstream was told to go on without this subtask's time
 	at      []Time // of the records that are sent on; zero without event time
 	hand    *recordHand[T]
 	drained <-chan struct{} // closed when the input is to end where it stands; nil once it has
@@ -441,21 +440,21 @@ func (s *sourceTask[T]) tick() error {
 	}
 	s.stats.watermark.Store(int64(s.st.watermark))
 	if awake {
-		s.wake()
+		s.st.wake()
 		return s.st.advance(least)
 	}
 	if !done || !s.st.a.splits[s.n].final && !s.over { // no time to expect from here for now
 		if err := s.st.advance(greatest); err != nil {
 			return err
 		}
-		s.sleep()
+		s.st.sleep()
 		return nil
 	}
 	if s.ended {
 		return nil
 	}
 	s.ended = true
-	s.wake()
+	s.st.wake()
 	if err := s.st.advance(MaxTime); err != nil {
 		return err
 	}
@@ -463,28 +462,6 @@ func (s *sourceTask[T]) tick() error {
 	err := s.st.a.sourceEnded(s.st.ctx)
 	s.st.step("has ended")
 	return err
-}
-
-// sleep tells the tasks behind to go on without this subtask's time.
-func (s *sourceTask[T]) sleep() {
-	if s.asleep {
-		return
-	}
-	s.asleep = true
-	for _, to := range s.st.senders {
-		to.send(message{kind: msgIdle})
-	}
-}
-
-// wake makes the tasks behind wait for this subtask's time again, from where it stood.
-func (s *sourceTask[T]) wake() {
-	if !s.asleep {
-		return
-	}
-	s.asleep = false
-	for _, to := range s.st.senders {
-		to.send(message{kind: msgWatermark, time: s.st.watermark})
-	}
 }
 
 // snapshot adds the positions of the splits, as of the last batch that went through.

@@ -76,6 +76,7 @@ type subtask struct {
 	now       Time      // the same
 	alarm     alarm     // set while the subtask waits for a time to come
 	time      inputTime
+	asleep    bool // the tasks behind were told to go on without this subtask's time
 	watermark Time
 	fired     int // timers since the last pause
 }
@@ -180,9 +181,9 @@ func (st *subtask) handle(m message, in int) error {
 		st.receivers[in](m.batch)
 		return st.endBatch()
 	case msgWatermark:
-		return st.advance(st.time.watermark(in, m.time))
+		return st.follow(st.time.watermark(in, m.time))
 	case msgIdle:
-		return st.advance(st.time.idle(in))
+		return st.follow(st.time.idle(in))
 	case msgBarrier:
 		if st.inbox.hold(in) {
 			return st.barrier(m.barrier)
@@ -243,6 +244,41 @@ func (st *subtask) advance(w Time) error {
 		s.send(message{kind: msgWatermark, time: w})
 	}
 	return nil
+}
+
+// follow moves time on to that of the inputs. A subtask whose inputs are all idle is idle itself.
+func (st *subtask) follow(w Time) error {
+	if !st.time.idles() {
+		st.wake()
+		return st.advance(w)
+	}
+	if err := st.advance(w); err != nil {
+		return err
+	}
+	st.sleep()
+	return nil
+}
+
+// sleep tells the tasks behind to go on without this subtask's time.
+func (st *subtask) sleep() {
+	if st.asleep {
+		return
+	}
+	st.asleep = true
+	for _, to := range st.senders {
+		to.send(message{kind: msgIdle})
+	}
+}
+
+// wake makes the tasks behind wait for this subtask's time again, from where it stood.
+func (st *subtask) wake() {
+	if !st.asleep {
+		return
+	}
+	st.asleep = false
+	for _, to := range st.senders {
+		to.send(message{kind: msgWatermark, time: st.watermark})
+	}
 }
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
@@ -358,43 +394,4 @@ func (st *subtask) culprit(err error, stack []byte) error {
 		}
 	}
 	return e
-}
-
-// inputTime joins the watermarks of a task's inputs: the least of those that are not idle.
-type inputTime struct {
-	marks  []Time // never fall
-	asleep []bool
-}
-
-func newInputTime(n int, start Time) inputTime {
-	t := inputTime{marks: make([]Time, n), asleep: make([]bool, n)}
-	for i := range t.marks {
-		t.marks[i] = start
-	}
-	return t
-}
-
-func (t *inputTime) watermark(in int, w Time) Time {
-	t.marks[in], t.asleep[in] = max(w, t.marks[in]), false
-	return t.least()
-}
-
-func (t *inputTime) idle(in int) Time {
-	t.asleep[in] = true
-	return t.least()
-}
-
-// least is the greatest of all while every input is idle: what it would be had they fallen asleep one after the other.
-func (t *inputTime) least() Time {
-	least, greatest, awake := MaxTime, MinTime, false
-	for i, m := range t.marks {
-		greatest = max(greatest, m)
-		if !t.asleep[i] {
-			least, awake = min(least, m), true
-		}
-	}
-	if !awake {
-		return greatest
-	}
-	return least
 }

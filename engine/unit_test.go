@@ -119,6 +119,8 @@ func TestInputTime(t *testing.T) {
 		"all idle: it stands":    {{0, idle, 5}, {1, idle, 5}},
 		"all idle: the greatest": {{0, 9, 5}, {1, idle, 9}, {0, idle, 9}, {1, 7, 7}, {1, 12, 12}, {1, idle, 12}},
 		"idle, then the other":   {{0, idle, 5}, {1, 50, 50}},
+		"ended, the other idle":  {{0, 9, 5}, {1, MaxTime, 9}, {0, idle, 9}, {0, 12, 12}, {0, MaxTime, MaxTime}},
+		"idle, the other ended":  {{0, 9, 5}, {0, idle, 5}, {1, MaxTime, 9}, {0, 12, 12}},
 		"the end of all inputs":  {{0, MaxTime, 5}, {1, MaxTime, MaxTime}},
 	}
 	for name, steps := range tests {
