@@ -105,6 +105,7 @@ type generatorReader[T any] struct {
 	clock Clock
 	next  int64     // the record to make
 	start time.Time // of the schedule
+	fresh bool      // no position has the start yet
 }
 
 // begin settles when the schedule starts: as the options say, as the position says, or now.
@@ -114,9 +115,9 @@ func (r *generatorReader[T]) begin() {
 		r.start = r.o.Start
 	case !r.start.IsZero():
 	case r.next < int64(r.o.Splits):
-		r.start = r.starts(r.clock.Now())
+		r.start, r.fresh = r.starts(r.clock.Now()), true
 	default: // it had no schedule before
-		r.start = r.clock.Now().Add(-r.after(r.next))
+		r.start, r.fresh = r.clock.Now().Add(-r.after(r.next)), true
 	}
 }
 
@@ -140,6 +141,10 @@ func (r *generatorReader[T]) after(i int64) time.Duration {
 }
 
 func (r *generatorReader[T]) Read(ctx context.Context, b *Batch[T]) error {
+	if r.fresh && !r.over() { // a checkpoint that is taken while the first record is waited for needs the start
+		r.fresh = false
+		return nil
+	}
 	if r.o.Rate > 0 && !r.over() {
 		if ok := r.wait(ctx); !ok {
 			return nil

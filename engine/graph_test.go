@@ -71,6 +71,9 @@ func TestGraphMistakes(t *testing.T) {
 		"window that slides too far": {func(p parts) {
 			sink(engine.Aggregate(engine.Window(p.byKey, engine.Sliding(time.Minute, time.Hour)), "a", sum{}))
 		}, []string{"window of 1m0s that slides by 1h0m0s"}},
+		"slide beside the size": {func(p parts) {
+			sink(engine.Aggregate(engine.Window(p.byKey, engine.Sliding(10*time.Second, 3333333333)), "win", sum{}))
+		}, []string{"window of 10s that slides by 3.333333333s: both are multiples of no more than 1ns"}},
 		"window without event time": {func(p parts) {
 			src := engine.From(p.job, "plain", engine.SliceSource[event]())
 			byKey := engine.KeyBy(src, func(e event) string { return e.Key })

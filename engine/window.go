@@ -26,13 +26,17 @@ const (
 	kindCount    = "count"
 )
 
+// mostPanes is into how many panes a slide may be cut: a window goes through all of them when it closes.
+const mostPanes = 10_000
+
 // Tumbling cuts event time into windows of one size, counted from 1970-01-01 UTC: every record is in exactly one. The
 // size must be positive. A record whose window would reach beyond the range of [Time] ends the job with a permanent error.
 func Tumbling(size time.Duration) Assigner { return Assigner{kind: kindTumbling, size: size} }
 
 // Sliding has windows of a size begin at every multiple of slide, counted from 1970-01-01 UTC: a record is in about
 // size/slide of them. Both must be positive, slide at most the size. Only windows that hold a record have a result, and
-// what a record costs does not grow with size/slide.
+// what a record costs does not grow with size/slide. What a window costs grows with the slide over the greatest duration
+// that both size and slide are multiples of, which is 1 if the slide divides the size; more than 10,000 are a mistake.
 func Sliding(size, slide time.Duration) Assigner {
 	return Assigner{kind: kindSliding, size: size, slide: slide}
 }
@@ -78,6 +82,9 @@ func (a Assigner) fault() string {
 		return fmt.Sprintf("window of %s: want a positive size", a.size)
 	case a.kind == kindSliding && (a.slide <= 0 || a.slide > a.size):
 		return fmt.Sprintf("window of %s that slides by %s: want a positive slide, at most the size", a.size, a.slide)
+	case a.kind == kindSliding && a.slide/time.Duration(gcd(Time(a.size), Time(a.slide))) > mostPanes:
+		return fmt.Sprintf("window of %s that slides by %s: both are multiples of no more than %s, so each slide would be cut into more than %d panes",
+			a.size, a.slide, time.Duration(gcd(Time(a.size), Time(a.slide))), mostPanes)
 	}
 	return ""
 }

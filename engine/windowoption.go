@@ -16,7 +16,7 @@ func AllowedLateness(d time.Duration) WindowOption { return func(r *rule) { r.la
 
 // FireEvery has windows give their results so far, too, every d of processing time as long as records come: when the job's
 // clock reaches a multiple of d, counted from 1970-01-01 UTC, each open window fires that has taken a record in since. The
-// results carry the time that the last one will; each replaces the one before. d must be positive; it may change between
+// results carry the time that the last one would if no other record came; each replaces the one before. d must be positive; it may change between
 // two runs, but not come or go.
 func FireEvery(d time.Duration) WindowOption {
 	return func(r *rule) { r.early, r.every = true, d }
