@@ -178,3 +178,66 @@ func TestExplainWindows(t *testing.T) {
 		contains(t, errors.New(x.String()), want)
 	}
 }
+
+// TestRestoredBehind restores windows into a subtask whose time has passed their ends, because another one was ahead. They
+// fire before the first record comes, once.
+func TestRestoredBehind(t *testing.T) {
+	for name, tt := range map[string]struct {
+		assign engine.Assigner
+		o      []engine.WindowOption
+		want   func(key string) []string
+	}{
+		"session": {engine.Session(time.Minute), nil, func(key string) []string { return []string{key + " 1m0s..2m0s 1"} }},
+		"session, late": {engine.Session(time.Minute), []engine.WindowOption{engine.AllowedLateness(time.Hour)}, func(key string) []string {
+			return []string{key + " 1m0s..2m0s 1", key + " 1m0s..2m30s 3"}
+		}},
+		"tumbling, late": {engine.Tumbling(time.Minute), []engine.WindowOption{engine.AllowedLateness(time.Hour)}, func(key string) []string {
+			return []string{key + " 1m0s..2m0s 1", key + " 1m0s..2m0s 3"}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, rows := t.TempDir(), newLog()
+			in := newFeed[event](1)
+			build := func() *engine.Job {
+				job := engine.NewJob("behind")
+				src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(0)))
+				byKey := engine.KeyBy(src, func(e event) string { return e.Key })
+				sums := engine.ProcessWindow(engine.Window(byKey, tt.assign, tt.o...), "windows",
+					func(_ *engine.Context, key string, w engine.Span, recs iter.Seq[event], out engine.Out[string]) error {
+						sum := int64(0)
+						for e := range recs {
+							sum += e.N
+						}
+						out.Emit(key + " " + spanning{}.Result(key, w, sum))
+						return nil
+					})
+				engine.To(sums, "out", rows)
+				return job
+			}
+			o := engine.Options{Parallelism: 2, Checkpoints: engine.Checkpoints{Dir: dir}}
+			r := start(t, build(), o)
+			var want []string
+			for i := range 100 {
+				key := fmt.Sprint("k", i)
+				in.add(0, event{Key: key, N: 1, At: t0.Add(time.Minute)})
+				want = append(want, tt.want(key)...)
+			}
+			took(t, r, 100)
+			cp, err := r.Stop(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			oneAhead(t, cp.Path)
+			for i := range 100 {
+				in.add(0, event{Key: fmt.Sprint("k", i), N: 2, At: t0.Add(90 * time.Second)})
+			}
+			in.end()
+			o.Parallelism, o.Restore.Path = 1, cp.Path
+			if err := build().Run(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(want)
+			equal(t, rows.rows(), want)
+		})
+	}
+}

@@ -50,12 +50,13 @@ type windowCore[K comparable, V any] struct {
 	mark    Time             // windows that end by the instant after it have fired: the watermark, or by the clock
 	passed  Time             // the watermark that what is emitted now must not be late for
 	retired *mmapstate.Index // when windows that have fired are forgotten: their ends, and the lateness; nil without
+	behind  bool             // restored, so that windows may be over that have not fired yet
 	woken   *mmapstate.Index // when open windows give early results; nil without
 	parts   []V
 }
 
 func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K, V]) *windowCore[K, V] {
-	c := &windowCore[K, V]{windowBase: b, rule: r, what: what, mark: b.watermark, passed: b.watermark}
+	c := &windowCore[K, V]{windowBase: b, rule: r, what: what, mark: b.watermark, passed: b.watermark, behind: true}
 	if b.assign.clock {
 		c.mark = MinTime
 	}
@@ -110,14 +111,21 @@ func (c *windowCore[K, V]) advance(w Time) {
 	if !c.assign.clock || w == MaxTime {
 		c.mark = max(c.mark, w)
 	}
-	c.pop(c.ends, c.mark.Add(1), c.which.end)
-	if c.retired != nil {
-		c.pop(c.retired, c.mark.Add(1), c.which.retire)
-	}
+	c.catchUp()
 	if w == MaxTime {
 		c.which.finish()
 	}
 	c.passed = c.watermark
+}
+
+// catchUp fires and forgets what is due. After it no window is over that has not fired. A restored subtask may have taken
+// over windows of one that was behind: it must catch up before it takes a record.
+func (c *windowCore[K, V]) catchUp() {
+	c.behind = false
+	c.pop(c.ends, c.mark.Add(1), c.which.end)
+	if c.retired != nil {
+		c.pop(c.retired, c.mark.Add(1), c.which.retire)
+	}
 }
 
 // due implements clocked.
@@ -196,6 +204,9 @@ func (t *windowTask[K, In, O, V]) run(w Windowed[K, In]) {
 }
 
 func (t *windowTask[K, In, O, V]) onRecord(r *keyed[K, In]) {
+	if t.core.behind {
+		t.core.catchUp()
+	}
 	t.take(r)
 	r.at = t.core.timeOf(r.at)
 	t.ctx.live = true

@@ -93,6 +93,9 @@ func newWindowJoin[K comparable, L, R, O any](st *subtask, n *node, a Assigner, 
 }
 
 func (j *windowJoin[K, L, R, O]) onLeft(r *keyed[K, L]) {
+	if j.core.behind {
+		j.core.catchUp()
+	}
 	j.left, j.right, j.firing, j.ctx.live = r, nil, false, true
 	r.at = j.core.timeOf(r.at)
 	k := mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: j.keyer.Bytes(&r.key)}
@@ -106,6 +109,9 @@ func (j *windowJoin[K, L, R, O]) onLeft(r *keyed[K, L]) {
 }
 
 func (j *windowJoin[K, L, R, O]) onRight(r *keyed[K, R]) {
+	if j.core.behind {
+		j.core.catchUp()
+	}
 	j.left, j.right, j.firing, j.ctx.live = nil, r, false, true
 	r.at = j.core.timeOf(r.at)
 	k := mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: j.keyer.Bytes(&r.key)}
