@@ -43,6 +43,20 @@ func (a *alarm) set(at time.Time) {
 	a.ring, a.stop = a.clock.Alarm(at)
 }
 
+// rang says whether the alarm has rung since it was set, which the caller may have heard, and clears it then. What several
+// bells at once lead to must not depend on which of them was heard.
+func (a *alarm) rang(heard bool) bool {
+	select {
+	case <-a.ring:
+		heard = true
+	default:
+	}
+	if heard {
+		a.clear()
+	}
+	return heard
+}
+
 // clear is also for an alarm that has rung.
 func (a *alarm) clear() {
 	if a.ring != nil {

@@ -265,7 +265,7 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	s.listen()
 	var c command
 	var f filledBatch[T]
-	rung, moved, drained := false, false, false
+	rung := false
 	select {
 	case c = <-commands:
 	case f = <-s.input():
@@ -273,13 +273,12 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	case <-s.st.alarm.ring:
 		rung = true
 	case <-s.moved:
-		moved = true
 	case <-s.drained:
-		drained = true
 	case <-s.st.ctx.Done():
 	}
 	stop()
 	s.st.step("wakes")
+	rung = s.st.alarm.rang(rung) // one that is not served now rings again
 	switch {
 	case s.st.ctx.Err() != nil:
 		return context.Cause(s.st.ctx)
@@ -287,7 +286,9 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 		return s.obey(c)
 	case f.split != nil:
 		return s.take(f)
-	case drained:
+	case len(commands) > 0:
+		return s.obey(<-commands)
+	case closed(s.drained):
 		return s.finish()
 	case rung:
 		if err := s.st.rung(); err != nil {
@@ -295,13 +296,23 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 		}
 		s.doze()
 		return s.tick()
-	case moved:
+	case closed(s.moved):
 		if err := s.st.begin(); err != nil {
 			return err
 		}
 		return s.tick()
 	}
 	return nil
+}
+
+// closed says whether a channel that nothing is sent on is closed; a nil one is not.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // input is where batches come from; nil while records have to wait for a checkpoint that makes room in memory.

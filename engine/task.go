@@ -151,7 +151,8 @@ func (st *subtask) loop() error {
 			if st.ctx.Err() != nil {
 				return context.Cause(st.ctx)
 			}
-			if !rung {
+			st.inbox.look()
+			if !st.alarm.rang(rung) {
 				continue
 			}
 			if err := st.rung(); err != nil {
