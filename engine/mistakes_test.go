@@ -34,14 +34,31 @@ func manyMistakes() *engine.Job {
 	rest(engine.From(job, "negative", engine.SliceSource[event](), engine.EventTime(at, engine.OutOfOrder(-1)))) // mistake: source "negative": negative duration
 	engine.To[event](src, "nil sink", nil)                                                                       // mistake: sink "nil sink" is nil
 
+	ordered := engine.EventTime(at, engine.Monotonous())
+	otherType := engine.Watermarks(func(w engine.Time, _ string, _ engine.Time) engine.Time { return w })
+	twice, byOthers := []engine.Times[event]{ordered, ordered}, engine.EventTime(at, otherType)
+	rest(engine.From(job, "two times", engine.SliceSource[event](), twice...))            // mistake: source "two times": more than one event time
+	rest(engine.From(job, "others", engine.SliceSource[event](), byOthers))               // mistake: source "others" of engine_test.event has watermarks by a
+	rest(engine.From(job, "nameless", engine.SliceSource[event](), ordered.Align("", 1))) // mistake: source "nameless" is aligned with a group without a name
+
 	other := engine.From(engine.NewJob("other"), "in", engine.SliceSource[event]())
 	rest(engine.Union(src, other)) // mistake: joins streams of the jobs "a/b" and "other"
 
-	engine.Window(byKey, engine.Tumbling(time.Hour))                                            // mistake: window without an aggregate
-	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(0)), "empty", sum{}))             // mistake: want a positive size
-	out(engine.Aggregate(engine.Window(byKey, engine.Sliding(1, 2)), "slide", sum{}))           // mistake: want a positive slide, at most the size
-	out(engine.Aggregate(engine.Window(noTimeByKey, engine.Tumbling(1)), "timeless", sum{}))    // mistake: window over a stream without event time
-	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1)), "text", textSum{}))          // mistake: window "text": accumulator
+	engine.Window(byKey, engine.Tumbling(time.Hour))                                                       // mistake: window without an aggregate
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(0)), "empty", sum{}))                        // mistake: want a positive size
+	out(engine.Aggregate(engine.Window(byKey, engine.Sliding(1, 2)), "slide", sum{}))                      // mistake: want a positive slide, at most the size
+	out(engine.Aggregate(engine.Window(noTimeByKey, engine.Tumbling(1)), "timeless", sum{}))               // mistake: window over a stream without event time
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1)), "text", textSum{}))                     // mistake: window "text": accumulator
+	out(engine.Aggregate(engine.Window(byKey, engine.Session(0)), "gapless", sum{}))                       // mistake: sessions with a gap of 0s: want a positive one
+	out(engine.Aggregate(engine.Window(byKey, engine.SessionBy(gapOfText)), "gap of text", sum{}))         // mistake: the gap of sessions is a func(string) time.Duration
+	out(engine.Aggregate(engine.Window(byKey, engine.Count(0)), "none", sum{}))                            // mistake: want at least 1
+	out(engine.Aggregate(engine.Window(byKey, engine.Count(1), engine.AllowedLateness(1)), "late", sum{})) // mistake: it takes no AllowedLateness
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1), engine.FireEvery(0)), "early", sum{}))   // mistake: early results every 0s
+	again := engine.Window(byKey, engine.Tumbling(1))
+	out(engine.Aggregate(again, "once", sum{}))
+	out(engine.Aggregate(again, "again", sum{})) // mistake: has an aggregate already
+	inWindow := func(string, engine.Span, *event, *event) string { return "" }
+	out(engine.WindowJoin(byKey, byKey, engine.Count(1), "j0", engine.Inner, inWindow))         // mistake: window join "j0": count windows cannot be joined
 	out(engine.IntervalJoin(noTimeByKey, byKey, "j1", engine.Inner, engine.Within(0, 0), pair)) // mistake: interval join "j1": a stream without event time
 	out(engine.IntervalJoin(byKey, byKey, "j2", engine.Inner, engine.Within(2, 1), pair))       // mistake: interval join "j2": the interval from 2ns to 1ns is empty
 	out(engine.IntervalJoin(byKey, byKey, "j3", 0, engine.Within(0, 0), pair))                  // mistake: interval join "j3": no such join kind 0
@@ -61,6 +78,12 @@ func manyMistakes() *engine.Job {
 		engine.NewTimer(s, "clock", call, engine.ProcessingTime)
 		engine.NewTimer(s, "event", call) // mistake: timer "event": it is in event time, which the stream does not have
 	})))
+	out(engine.ProcessEach(src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
+		engine.NewCell[int64](s, "c")                                // mistake: process each "each": cell "c" belongs to a key, which the stream does not have
+		engine.NewOperatorList[int64](s, "l", engine.TTL(time.Hour)) // mistake: takes no TTL
+		return nil
+	}))
+	out(engine.Map(src, key).Parallelism(0)) // mistake: parallelism 0: want 1 to
 	sided := engine.Process(byKey, "sides", none)
 	out(sided)
 	out(engine.SideOutput(sided, engine.Side[string]("none"))) // mistake: process "sides" has no side output "none"
@@ -70,6 +93,8 @@ func manyMistakes() *engine.Job {
 	out(engine.Process(byGap, "gap", gap)) // mistake: key
 	return job
 }
+
+func gapOfText(string) time.Duration { return 1 }
 
 // TestMistakesAreReportedTogether: Start says all of them, each where it was made, and no others.
 func TestMistakesAreReportedTogether(t *testing.T) {

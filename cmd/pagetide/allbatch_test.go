@@ -25,6 +25,8 @@ func batch(n int64) map[string][]string {
 		"count":              counted(all),
 		"elements":           windowed(all, tumble, tumble, listed),
 		"in processing time": totals(all),
+		"window join":        joinedInWindows(all),
+		"each":               sieved(all),
 		"join":               joined(all),
 		"process":            bucketed(all),
 		"union":              tallied(all),
@@ -139,6 +141,41 @@ func joined(all []reading) (rows []string) {
 				rows = append(rows, pairOf(key, nil, r).Row)
 			}
 		}
+	}
+	return rows
+}
+
+// joinedInWindows has all pairs of each window of a length of slide.
+func joinedInWindows(all []reading) (rows []string) {
+	pairs := func(key int64, start, end engine.Time, rs []reading) string {
+		var lefts, rights []*reading
+		for i := range rs {
+			if rs[i].even() {
+				lefts = append(lefts, &rs[i])
+			} else {
+				rights = append(rights, &rs[i])
+			}
+		}
+		if len(lefts) == 0 {
+			lefts = append(lefts, nil)
+		}
+		if len(rights) == 0 {
+			rights = append(rights, nil)
+		}
+		for _, l := range lefts {
+			for _, r := range rights {
+				rows = append(rows, fmt.Sprintf("%s in [%s, %s)", pairOf(key, l, r).Row, start, end))
+			}
+		}
+		return ""
+	}
+	windowed(all, slide, slide, pairs)
+	return rows
+}
+
+func sieved(all []reading) (rows []string) {
+	for i := 0; i < len(all); i += 10 {
+		rows = append(rows, fmt.Sprint("record ", i))
 	}
 	return rows
 }

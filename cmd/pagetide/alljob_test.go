@@ -100,6 +100,11 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 	to("in processing time", engine.Process(engine.KeyBy(now, reading.key), "portions", newPortions))
 	to("join", engine.IntervalJoin(engine.KeyBy(even, reading.key), engine.KeyBy(odd, reading.key), "join",
 		engine.FullOuter, engine.Within(lower, upper), pairOf))
+	to("window join", engine.WindowJoin(engine.KeyBy(even, reading.key), engine.KeyBy(odd, reading.key), engine.Tumbling(slide), "window join",
+		engine.FullOuter, func(key int64, w engine.Span, l, r *reading) result {
+			return result{pairOf(key, l, r).Row + " in " + w.String()}
+		}))
+	to("each", engine.ProcessEach(engine.Rebalance(in), "each", newSieve).Parallelism(3))
 	to("process", engine.Process(byKey, "process", newBuckets))
 	to("union", engine.Process(engine.KeyBy(engine.Union(odd, even, in), reading.key), "union", newTally))
 }
@@ -179,6 +184,20 @@ func pairOf(key int64, l, r *reading) result {
 		return fmt.Sprint(r.N)
 	}
 	return result{fmt.Sprintf("%d: %s %s", key, show(l), show(r))}
+}
+
+// newSieve makes an operator that lets every tenth record pass, and keeps some for a while in a list of its subtask's.
+func newSieve(s *engine.Setup) engine.EachFunc[reading, result] {
+	kept := engine.NewOperatorList[int64](s, "kept")
+	return func(ctx *engine.Context, r reading, out engine.Out[result]) error {
+		if r.N%10 == 0 {
+			out.Emit(result{fmt.Sprint("record ", r.N)})
+		}
+		if kept.Append(ctx, r.N); kept.Len(ctx) > full {
+			kept.Clear(ctx)
+		}
+		return nil
+	}
 }
 
 // buckets sums what falls into a bucket of event time in a map, and tells it by a timer.
