@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/engine/internal/sim"
@@ -44,7 +45,9 @@ type attempt struct {
 	started  chan struct{}             // closed when sources may read
 	drained  chan struct{}             // closed when they are to stop, for good
 	coord    *coordinator
-	running  *Running
+
+	triggered atomic.Int64 // when the newest barrier was sent, in ns since 1970
+	running   *Running
 }
 
 type splitList struct {

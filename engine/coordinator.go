@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -56,6 +57,7 @@ type coordinator struct {
 	loaded    <-chan struct{} // closed when all that was restored is verified; nil once that is known
 
 	draining draining
+	inFlight atomic.Int32 // checkpoints, for Stats
 	schedule schedule
 	round    *round    // in flight, nil if none
 	waiting  []request // to be served by the next round
@@ -258,6 +260,8 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 	}
 	r.pending, r.id = p, p.ID()
 	c.round = r
+	c.inFlight.Store(1)
+	c.a.triggered.Store(now.UnixNano())
 	for _, st := range c.a.subtasks {
 		if commands := c.a.commands[st]; commands != nil {
 			commands <- command{barrier: r.id, stop: why == stopping}
@@ -353,6 +357,7 @@ func (c *coordinator) concluded(ctx context.Context, p publication) error {
 	r := p.round
 	r.cancel(nil)
 	c.round = nil
+	c.inFlight.Store(0)
 	c.schedule.lastEnd = c.a.o.Clock.Now()
 	switch {
 	case p.err != nil && r.expired:

@@ -151,3 +151,29 @@ func ExampleRunning_Drain() {
 	// a from 12:00: mean 15 of 2
 	// <nil> finished
 }
+
+// Why is this window still open? Because of a split that has come no further.
+func ExampleInputStats() {
+	readings := make(chan reading)
+	job := engine.NewJob("why")
+	in := engine.From(job, "sensors", engine.FromChannel(readings, 1000), engine.EventTime(reading.When, engine.OutOfOrder(time.Minute)))
+	bySensor := engine.KeyBy(in, func(r reading) string { return r.Sensor })
+	means := engine.Aggregate(engine.Window(bySensor, engine.Tumbling(time.Hour)), "mean", mean{})
+	engine.To(means, "out", engine.Stdout[string]())
+	running, err := job.Start(context.Background(), engine.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer running.Cancel()
+	readings <- reading{"a", at(30), 10}
+	for running.Stats().Watermark == engine.MinTime {
+		running.Checkpoint(context.Background())
+	}
+	mean := running.Stats().Operators[1]
+	held := mean.Inputs[0].HeldBy
+	fmt.Printf("%s waits for split %s of %s, which is %s and stands at %s\n",
+		mean.UID, held.ID, held.Source, held.State, held.Watermark.UTC().Format("15:04:05.0"))
+	// Output:
+	// mean waits for split channel of sensors, which is reading and stands at 12:28:59.9
+}

@@ -193,6 +193,7 @@ type keyedWork[K comparable, T any] struct {
 }
 
 func (w *keyedWork[K, T]) work(recs []keyed[K, T]) {
+	w.op.stats.in.Add(int64(len(recs)))
 	for len(recs) > 0 {
 		n := min(workBatch, len(recs))
 		w.some(recs[:n])

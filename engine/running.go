@@ -50,6 +50,7 @@ type Running struct {
 	attempt  *attempt
 	last     Checkpoint
 	have     bool
+	restored time.Time // when an attempt last started from a checkpoint
 	restarts int
 	complete int64
 	failed   int64
@@ -174,6 +175,7 @@ func (r *Running) Stats() Stats {
 func (r *Running) stats() (s Stats) {
 	s = r.attempt.report()
 	s.Restarts, s.Completed, s.Failed, s.Expired, s.Last = r.restarts, r.complete, r.failed, r.expired, r.last
+	s.Restored = r.restored
 	s.Stalled += r.stalled
 	return s
 }

@@ -90,6 +90,7 @@ type splitTask[T any] struct {
 	asleep  bool
 	heard   time.Time // when the last record came
 	free    chan *Batch[T]
+	stats   *splitStats
 	stand   *stand      // in the group, if there is one
 	ahead   bool        // of the group, by too much
 	kept    []*Batch[T] // from the reader
@@ -154,18 +155,22 @@ func (s *sourceTask[T]) begin(ctx context.Context, commands <-chan command) erro
 
 // assign takes the splits of this subtask, with the positions that the checkpoint has for them.
 func (s *sourceTask[T]) assign() {
+	var told []*splitStats
 	for i, sp := range s.st.a.splits[s.n].list {
 		if i%s.st.plan.subtasks != s.st.index {
 			continue
 		}
-		p := &splitTask[T]{id: sp.ID, maxTime: MinTime, heard: s.st.read, free: make(chan *Batch[T], 2)}
+		p := &splitTask[T]{id: sp.ID, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, free: make(chan *Batch[T], 2)}
 		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
 			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
 		}
 		p.free <- newBatch[T](s.st.a.readSize())
 		p.free <- newBatch[T](s.st.a.readSize())
 		s.splits = append(s.splits, p)
+		told = append(told, p.stats)
 	}
+	s.tell()
+	s.stats.splits.Store(&told)
 }
 
 // read is the goroutine of one split. However it ends, its task is told.
@@ -325,6 +330,7 @@ func (s *sourceTask[T]) input() <-chan filledBatch[T] {
 
 // obey sends a barrier. After the barrier of a stop nothing more is read.
 func (s *sourceTask[T]) obey(c command) error {
+	s.st.delay(c.barrier)
 	if err := s.st.begin(); err != nil {
 		return err
 	}
@@ -355,9 +361,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	}
 	if len(f.batch.recs) > 0 {
 		p.asleep = false
-		if s.times.idle > 0 {
-			p.heard = s.st.read
-		}
+		p.heard = s.st.read
 	}
 	s.stats.in.Add(int64(len(f.batch.recs)))
 	s.stats.skipped.Add(f.batch.skipped)
@@ -437,6 +441,8 @@ func (s *sourceTask[T]) tick() error {
 		return err
 	}
 	s.align()
+	s.tell()
+	defer func() { s.stats.watermark.Store(int64(s.st.watermark)) }()
 	least, greatest, awake, done := MaxTime, MinTime, false, true
 	for _, p := range s.splits {
 		if p.done {
@@ -449,7 +455,6 @@ func (s *sourceTask[T]) tick() error {
 			least, awake = min(least, w), true
 		}
 	}
-	s.stats.watermark.Store(int64(s.st.watermark))
 	if awake {
 		s.st.wake()
 		return s.st.advance(least)
@@ -469,7 +474,6 @@ func (s *sourceTask[T]) tick() error {
 	if err := s.st.advance(MaxTime); err != nil {
 		return err
 	}
-	s.stats.watermark.Store(int64(MaxTime))
 	err := s.st.a.sourceEnded(s.st.ctx)
 	s.st.step("has ended")
 	return err

@@ -187,7 +187,7 @@ func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, spl
 	if from != nil {
 		cp := r.describe(from)
 		r.mu.Lock()
-		r.last, r.have = cp, true
+		r.last, r.have, r.restored = cp, true, r.o.Clock.Now()
 		r.mu.Unlock()
 		if f := r.o.Hooks.Restored; f != nil {
 			r.hook("Restored", func() { f(cp) })

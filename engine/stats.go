@@ -17,12 +17,14 @@ type Stats struct {
 	Watermark  Time  // the least of all sources
 	Restarts   int
 	Completed  int64 // checkpoints
+	InProgress int   // checkpoints, 0 or 1
 	Failed     int64 // checkpoints given up
 	Expired    int64 // those of them that took longer than the timeout
 	Last       Checkpoint
-	Pages      int64 // of state, 4 KiB each
-	Resident   int64 // those of them that are in memory
-	Loading    bool  // restored state is still being read and verified
+	Restored   time.Time // when an attempt last started from a checkpoint; zero: none has
+	Pages      int64     // of state, 4 KiB each
+	Resident   int64     // those of them that are in memory
+	Loading    bool      // restored state is still being read and verified
 	Operators  []OperatorStats
 
 	// Stalled is how long subtasks have waited, all together, because storage was behind and the memory for lines of the
@@ -43,6 +45,10 @@ type OperatorStats struct {
 	Pages         int64         // of state, 4 KiB each
 	Resident      int64         // those of them that are in memory
 	Watermark     Time          // the least of its subtasks
+	Inputs        []InputStats  // in the order of its arguments: why its windows are still open
+	Splits        []SplitStats  // of a source
+	StartDelay    time.Duration // of the newest barrier, from its trigger to its arrival at the operator's task: the longest
+	Alignment     time.Duration // of the newest barrier, from its first arrival at a subtask to its last: the longest
 	Stalled       time.Duration // in this attempt, as in Stats
 }
 
@@ -59,6 +65,7 @@ type nodeStats struct {
 	memoryWaits   atomic.Int64
 	memoryWaited  atomic.Int64 // nanoseconds
 	watermark     atomic.Int64
+	splits        atomic.Pointer[[]*splitStats] // of a source
 }
 
 // counts are the counters that a checkpoint keeps.
@@ -106,6 +113,9 @@ func (st *subtask) statsOf(n *node) *nodeStats {
 // report sums the subtasks' counters, nodes in graph order.
 func (a *attempt) report() (all Stats) {
 	all.Watermark = MaxTime
+	if a.coord != nil {
+		all.InProgress = int(a.coord.inFlight.Load())
+	}
 	all.Loading = a.loading != nil && !a.loading.done.Load()
 	for _, n := range a.job.nodes {
 		op, found := OperatorStats{UID: n.uid, Kind: n.kind, Watermark: MaxTime}, false
@@ -126,6 +136,8 @@ func (a *attempt) report() (all Stats) {
 		if !found {
 			continue
 		}
+		op.Inputs, op.Splits = a.inputsOf(n), a.splitsOf(n)
+		a.barriers(&op, n)
 		op.In, op.Out, op.Late, op.Skipped = sum.in, sum.out, sum.late, sum.skipped
 		all.Operators = append(all.Operators, op)
 		all.Late += sum.late

@@ -78,6 +78,7 @@ type subtask struct {
 	time      inputTime
 	asleep    bool // the tasks behind were told to go on without this subtask's time
 	watermark Time
+	barriers  barrierTime
 	fired     int // timers since the last pause
 }
 
@@ -186,7 +187,9 @@ func (st *subtask) handle(m message, in int) error {
 	case msgIdle:
 		return st.follow(st.time.idle(in))
 	case msgBarrier:
+		st.delay(m.barrier)
 		if st.inbox.hold(in) {
+			st.aligned()
 			return st.barrier(m.barrier)
 		}
 	}

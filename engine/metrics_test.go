@@ -1,0 +1,124 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
+)
+
+// heldJob has two sources, of which one holds the windows open.
+func heldJob(fast, slow engine.Source[event], out engine.Sink[string]) *engine.Job {
+	job := engine.NewJob("held")
+	times := engine.EventTime(atOf, engine.OutOfOrder(time.Minute)).Idle(time.Hour)
+	both := engine.Union(engine.From(job, "fast", fast, times), engine.Map(engine.From(job, "slow", slow, times), func(e event) event { return e }))
+	byKey := engine.KeyBy(both, func(e event) string { return e.Key })
+	engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "out", out)
+	return job
+}
+
+func operator(t *testing.T, r *engine.Running, uid string) engine.OperatorStats {
+	t.Helper()
+	for _, op := range r.Stats().Operators {
+		if op.UID == uid {
+			return op
+		}
+	}
+	t.Fatalf("no operator %q", uid)
+	return engine.OperatorStats{}
+}
+
+// TestHeldBy says which split keeps a window open, what that split does, and since when it is silent.
+func TestHeldBy(t *testing.T) {
+	for _, p := range []int{1, 2} {
+		clock := enginetest.NewClock(t0)
+		fast, slow := newFeed[event](1), newFeed[event](2)
+		r := start(t, heldJob(fast, slow, newLog()), engine.Options{Clock: clock, Parallelism: p})
+		fast.add(0, event{Key: "k", At: t0.Add(time.Hour)})
+		slow.add(0, event{Key: "k", At: t0.Add(2 * time.Hour)})
+		clock.Advance(time.Minute)
+		slow.add(1, event{Key: "k", At: t0.Add(10 * time.Minute)})
+		readAll(t, r, 3)
+		readAll(t, r, 3)
+		held := operator(t, r, "sum").Inputs[0].HeldBy
+		if held.Source != "slow" || held.ID != "1" || held.State != engine.SplitReads || held.Watermark != engine.TimeOf(t0.Add(9*time.Minute))-1 {
+			t.Errorf("parallelism %d: held by %+v, want split 1 of slow", p, held)
+		}
+		if !held.Heard.Equal(t0.Add(time.Minute)) {
+			t.Errorf("parallelism %d: last heard of at %s, want a minute after the start", p, held.Heard)
+		}
+		if in := operator(t, r, "sum").Inputs[0]; in.From == "" || in.Watermark != held.Watermark {
+			t.Errorf("parallelism %d: input from %q at %s, want %s", p, in.From, in.Watermark, held.Watermark)
+		}
+		slow.end()
+		for held.Source == "slow" {
+			readAll(t, r, 3)
+			held = operator(t, r, "sum").Inputs[0].HeldBy
+		}
+		if held.Source != "fast" {
+			t.Errorf("parallelism %d: held by %+v, want fast", p, held)
+		}
+		for _, s := range operator(t, r, "slow").Splits {
+			if s.State != engine.SplitEnded {
+				t.Errorf("parallelism %d: %+v, want ended", p, s)
+			}
+		}
+		for held.ID != "" { // in an hour the last one is idle
+			clock.Advance(time.Hour)
+			readAll(t, r, 3)
+			held = operator(t, r, "sum").Inputs[0].HeldBy
+		}
+		if s := operator(t, r, "fast").Splits[0]; s.State != engine.SplitIdle {
+			t.Errorf("parallelism %d: %+v, want idle", p, s)
+		}
+	}
+}
+
+// TestMetrics lists the names: they are what dashboards are made of.
+func TestMetrics(t *testing.T) {
+	in := newFeed[event](1)
+	r := start(t, sumJob(in, newLog()), engine.Options{Checkpoints: engine.Checkpoints{Dir: t.TempDir()}})
+	in.add(0, event{Key: "k", At: t0}, event{Key: "k", At: t0.Add(time.Hour)})
+	readAll(t, r, 2)
+	readAll(t, r, 2)
+	s := r.Stats()
+	s.Restored = t0
+	var names []string
+	values := map[string]engine.Metric{}
+	for _, m := range s.Metrics() {
+		names = append(names, fmt.Sprint(m.UID, " ", m.Name, " ", m.Kind, " ", m.Unit))
+		values[fmt.Sprint(m.UID, " ", m.Name)] = m
+	}
+	want := []string{
+		" numRestarts gauge ", " totalNumberOfCheckpoints counter ", " numberOfInProgressCheckpoints gauge ",
+		" numberOfCompletedCheckpoints counter ", " numberOfFailedCheckpoints counter ", " lastCheckpointRestoreTimestamp gauge ms",
+		" lastCompletedCheckpointId gauge ", " lastCheckpointDuration gauge ms", " lastCheckpointSize gauge bytes",
+		" lastCheckpointFullSize gauge bytes", " lastCheckpointCompletedTimestamp gauge ms", " lastCheckpointExternalPath gauge ",
+		"in numRecordsIn counter records", "in numRecordsOut counter records", "in numLateRecordsDropped counter records",
+		"in checkpointStartDelayNanos gauge ns", "in checkpointAlignmentTime gauge ns", "in currentOutputWatermark gauge ms",
+		"sum numRecordsIn counter records", "sum numRecordsOut counter records", "sum numLateRecordsDropped counter records",
+		"sum checkpointStartDelayNanos gauge ns", "sum checkpointAlignmentTime gauge ns", "sum currentInputNWatermark gauge ms",
+		"sum currentInputWatermark gauge ms", "sum currentOutputWatermark gauge ms",
+		"out numRecordsIn counter records", "out numRecordsOut counter records", "out numLateRecordsDropped counter records",
+		"out checkpointStartDelayNanos gauge ns", "out checkpointAlignmentTime gauge ns", "out currentInputNWatermark gauge ms",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("metrics\n%q\nwant\n%q", names, want)
+	}
+	mark := float64(t0.Add(59*time.Minute).UnixMilli()) - 1e-6
+	for name, want := range map[string]float64{
+		"in numRecordsIn": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
+		"sum currentInputNWatermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
+		" lastCheckpointRestoreTimestamp": float64(t0.UnixMilli()),
+	} {
+		if got := values[name].Value; got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if got := values[" lastCheckpointExternalPath"].Text; got != s.Last.Path || got == "" {
+		t.Errorf("the path is %q, want %q", got, s.Last.Path)
+	}
+}
