@@ -10,14 +10,15 @@ type WindowOption func(*rule)
 
 // AllowedLateness keeps windows for a while after their end: a record that comes until the watermark has passed the end by
 // d fires its window at once and again, with all that is in it by then. What comes later still is late. A result that
-// follows another one replaces it; both carry the last instant of the window, so that the second is itself late to
-// windows further down. d must not be negative; zero is as without it.
+// follows another one replaces it, or those of all sessions that the record has joined; it carries the last instant of
+// its window, so that it is itself late to windows further down. d must not be negative, zero is as without it, and it
+// must stay as it is from run to run.
 func AllowedLateness(d time.Duration) WindowOption { return func(r *rule) { r.lateness = d } }
 
 // FireEvery has windows give their results so far, too, every d of processing time as long as records come: when the job's
 // clock reaches a multiple of d, counted from 1970-01-01 UTC, each open window fires that has taken a record in since. The
-// results carry the time that the last one would if no other record came; each replaces the one before. d must be positive; it may change between
-// two runs, but not come or go.
+// results carry the time that the last one would if no other record came; each replaces the one before. d must be
+// positive; it may change between two runs, but not come or go.
 func FireEvery(d time.Duration) WindowOption {
 	return func(r *rule) { r.early, r.every = true, d }
 }
