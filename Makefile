@@ -6,6 +6,8 @@ FUZZWORKERS ?= 1
 KILLS    ?= 20
 ROWS     ?= 200000
 SIZE     ?= 1
+SEEDS    ?= 10000
+FIRST    ?= 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
@@ -66,6 +68,14 @@ fulldisk: ## fill the disk under a running job and make room again; needs Linux 
 .PHONY: mutants
 mutants: ## delete each sync and hash check and swap the steps in turn; each must make a test fail
 	$(GO) run ./snapshotter/testdata/mutate.go
+
+.PHONY: simulate
+simulate: ## run SEEDS simulated jobs from seed FIRST on; go test ./engine runs the first 1000
+	$(GO) test -count=1 -run 'TestSimulatedJobs$$' -timeout 8h -v ./engine -seed $(FIRST) -seeds $(SEEDS)
+
+.PHONY: slips
+slips: ## break what holds a job together in turn; a simulated job must notice each; takes some minutes
+	$(GO) run ./engine/testdata/mutate.go
 
 .PHONY: rules
 rules: ## break each rule of the page guard in turn; every one must make a test fail; takes some minutes

@@ -62,8 +62,8 @@ var orders = []order{
 		"if err := s.publish(h); err != nil {\n\t\treturn err\n\t}\n\treturn s.syncRenames()",
 		"if err := s.syncRenames(); err != nil {\n\t\treturn err\n\t}\n\treturn s.publish(h)"},
 	{"engine", "order-publish-commit", "engine/coordinator.go",
-		"\tgo func() {\n\t\tp := publication{round: r, txns: txns}",
-		"\tc.durable = slices.Clone(txns)\n\tc.commit(ctx)\n\tgo func() {\n\t\tp := publication{round: r, txns: txns}"},
+		"\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}",
+		"\tc.durable = slices.Clone(txns)\n\tc.commit(ctx)\n\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}"},
 	{"engine", "handle-until-committed", "engine/coordinator.go", "\tc.commit(ctx)\n\treturn nil\n", "\tc.open = nil\n\tc.commit(ctx)\n\treturn nil\n"},
 }
 
