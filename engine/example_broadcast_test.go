@@ -45,6 +45,7 @@ func ExampleProcessBroadcast() {
 	}
 	job := engine.NewJob("limits")
 	messages := engine.From(job, "messages", engine.SliceSource(
+		message{paid: &paid{"EUR", 120}}, // before there is a limit
 		message{limit: &limit{"EUR", 100}}, message{limit: &limit{"CHF", 200}},
 		message{paid: &paid{"CHF", 150}}, message{paid: &paid{"EUR", 150}},
 	))
