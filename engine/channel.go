@@ -108,7 +108,7 @@ func (r *channelReader[T]) again(b *Batch[T]) {
 	s := r.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ; r.at < s.taken && !b.Full(); r.at++ {
+	for ; r.at < s.taken && b.Len() < batchSize && !b.Full(); r.at++ {
 		*b.Next() = s.kept[s.slot(r.at)]
 	}
 }
@@ -124,7 +124,7 @@ func (r *channelReader[T]) receive(ctx context.Context, b *Batch[T]) error {
 	case <-ctx.Done():
 		return nil
 	}
-	for !b.Full() {
+	for b.Len() < batchSize && !b.Full() { // so that leastKept is enough
 		select {
 		case v, ok := <-r.source.ch:
 			if !ok {

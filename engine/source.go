@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
+	"unsafe"
 )
 
 // Source reads records from outside. It must be replayable: reading a split again from a position that one of its
@@ -40,8 +42,16 @@ type Split struct{ ID string }
 // Position is a printable place in a split, understood by the source that made it. The empty Position is the beginning.
 type Position string
 
-// batchSize is how many records travel together. It bounds what a barrier has to wait for.
+// batchSize is how many records travel together, at most; also how many are read at a time at first.
 const batchSize = 256
+
+// Reading more at a time wakes reader and task less often. A barrier waits for the work on what was read at a time, so that
+// is to take about readFor.
+const (
+	readFor   = 250 * time.Microsecond
+	readMost  = 8 * batchSize // records
+	readBytes = 256 << 10     // the records themselves, without what they refer to
+)
 
 // Batch is the room that a Reader fills. Pointers into it are valid until Read returns.
 type Batch[T any] struct {
@@ -75,6 +85,17 @@ func (b *Batch[T]) Full() bool { return len(b.recs) == cap(b.recs) }
 
 // Records returns what was added. The slice is valid until the batch is reset.
 func (b *Batch[T]) Records() []T { return b.recs }
+
+// suit makes the batch smaller or larger for the next Read, now that the work on it took some time.
+func (b *Batch[T]) suit(took time.Duration) {
+	n, size := cap(b.recs), max(int(unsafe.Sizeof(*new(T))), 1)
+	switch {
+	case took > 4*readFor && n > batchSize:
+		b.recs = make([]T, 0, n/2)
+	case took < readFor/2 && b.Full() && 2*n <= min(readMost, readBytes/size):
+		b.recs = make([]T, 0, 2*n)
+	}
+}
 
 // Reset empties the batch for the next Read.
 func (b *Batch[T]) Reset() {

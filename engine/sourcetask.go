@@ -345,31 +345,50 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	if err := s.st.begin(); err != nil {
 		return err
 	}
-	p := f.split
+	p, start := f.split, time.Now() // by the machine's clock: it is about the machine
 	if broke(f.err) {
 		return f.err
 	}
 	if f.err != nil && !errors.Is(f.err, io.EOF) {
 		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
 	}
-	for recs := f.batch.recs; len(recs) > 0; {
-		n := min(s.st.together, len(recs))
-		if err := s.pass(p, recs[:n]); err != nil {
-			return err
-		}
-		recs = recs[n:]
-	}
 	if len(f.batch.recs) > 0 {
 		p.asleep = false
 		p.heard = s.st.read
+	}
+	if err := s.passAll(p, f.batch.recs); err != nil {
+		return err
 	}
 	s.stats.in.Add(int64(len(f.batch.recs)))
 	s.stats.skipped.Add(f.batch.skipped)
 	p.pos = f.pos
 	p.done = f.err != nil
+	if s.suits() {
+		f.batch.suit(time.Since(start))
+	}
 	s.giveBack(p, f.batch)
 	return s.tick()
 }
+
+// passAll sends the records of a batch on. Time moves on as often as if a large batch were several; after the last of them it
+// is for the caller to do.
+func (s *sourceTask[T]) passAll(p *splitTask[T], recs []T) error {
+	for i := 0; i < len(recs); i += s.st.together {
+		if i > 0 && i%batchSize == 0 {
+			if err := s.tick(); err != nil {
+				return err
+			}
+		}
+		if err := s.pass(p, recs[i:min(i+s.st.together, len(recs))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// suits says that batches may become larger or smaller: not for a simulator, which chooses their sizes, and not for splits
+// that keep together, which go by batches.
+func (s *sourceTask[T]) suits() bool { return s.st.a.world == nil && s.group == nil }
 
 // pass sends records on, with their times.
 func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
