@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -88,7 +89,8 @@ type splitTask[T any] struct {
 	maxTime Time
 	done    bool
 	asleep  bool
-	heard   time.Time // when the last record came
+	heard   time.Time    // when the last record came
+	waiting atomic.Int32 // batches that its reader has for the task
 	free    chan *Batch[T]
 	stats   *splitStats
 	stand   *stand      // in the group, if there is one
@@ -117,7 +119,9 @@ func (s *sourceTask[T]) run() error {
 	if err := s.begin(ctx, commands); err != nil {
 		return err
 	}
+	s.st.readClock() // what came before was not the splits' silence
 	for _, p := range s.splits {
+		p.heard = s.st.read
 		if !p.done && !s.stopped {
 			readers.Go(func() { s.read(ctx, p, filled) })
 		}
@@ -176,6 +180,7 @@ func (s *sourceTask[T]) assign() {
 // read is the goroutine of one split. However it ends, its task is told.
 func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- filledBatch[T]) {
 	send := func(b *Batch[T], pos Position, err error) bool {
+		p.waiting.Add(1)
 		select {
 		case to <- filledBatch[T]{p, b, pos, err}:
 			return err == nil
@@ -346,6 +351,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 		return err
 	}
 	p, start := f.split, time.Now() // by the machine's clock: it is about the machine
+	p.waiting.Add(-1)
 	if broke(f.err) {
 		return f.err
 	}
@@ -367,6 +373,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 		f.batch.suit(time.Since(start))
 	}
 	s.giveBack(p, f.batch)
+	s.doze()
 	return s.tick()
 }
 
@@ -432,13 +439,17 @@ func (s *sourceTask[T]) seen(seen Time, recs []T, at []Time) Time {
 	return seen
 }
 
+// silent says that nothing is to be had from the split for now. One whose records wait for the task is not silent, however
+// long it takes.
+func (p *splitTask[T]) silent() bool { return !p.done && !p.ahead && p.waiting.Load() == 0 }
+
 // listen has the alarm ring when the first split that is awake will have been silent for too long.
 func (s *sourceTask[T]) listen() {
 	if s.times.idle == 0 || s.stopped {
 		return
 	}
 	for _, p := range s.splits {
-		if !p.done && !p.asleep && !p.ahead {
+		if p.silent() && !p.asleep {
 			s.st.alarm.set(p.heard.Add(s.times.idle))
 		}
 	}
@@ -450,7 +461,7 @@ func (s *sourceTask[T]) doze() {
 		return
 	}
 	for _, p := range s.splits {
-		p.asleep = !p.done && !p.ahead && s.st.read.Sub(p.heard) >= s.times.idle
+		p.asleep = p.silent() && s.st.read.Sub(p.heard) >= s.times.idle
 	}
 }
 

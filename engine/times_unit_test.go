@@ -21,12 +21,16 @@ func TestSee(t *testing.T) {
 	}
 }
 
-// TestDozeAhead: a split that is not read has a reason to be silent.
+// TestDozeAhead: a split that is not read has a reason to be silent, and one whose records wait is not.
 func TestDozeAhead(t *testing.T) {
-	silent, ahead, done := &splitTask[int]{}, &splitTask[int]{ahead: true}, &splitTask[int]{done: true}
-	s := &sourceTask[int]{st: &subtask{read: time.Unix(1, 0)}, splits: []*splitTask[int]{silent, ahead, done}}
+	silent, ahead, done, waits := &splitTask[int]{}, &splitTask[int]{ahead: true}, &splitTask[int]{done: true}, &splitTask[int]{}
+	waits.waiting.Add(1)
+	s := &sourceTask[int]{st: &subtask{read: time.Unix(1, 0)}, splits: []*splitTask[int]{silent, ahead, done, waits}}
 	s.times.idle = time.Hour
 	s.doze()
+	if waits.asleep {
+		t.Error("the split whose records wait is asleep")
+	}
 	if !silent.asleep || ahead.asleep || done.asleep {
 		t.Errorf("asleep are: the silent one %v, the one ahead %v, the one at its end %v", silent.asleep, ahead.asleep, done.asleep)
 	}
