@@ -124,10 +124,21 @@ func (st *subtask) work() error {
 		}
 	}
 	defer st.alarm.clear()
+	if err := st.resume(); err != nil {
+		return err
+	}
 	if st.source != nil {
 		return st.source.run()
 	}
 	return st.loop()
+}
+
+// resume tells the tasks behind where time was restored to. They may know less: another input can have held them back, and
+// if this one's time has come to its end it will not move again. What is due by then fires first.
+func (st *subtask) resume() error {
+	w := st.watermark
+	st.watermark = MinTime
+	return st.advance(w)
 }
 
 // loop reads the inbox until the attempt ends.
