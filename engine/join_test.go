@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -43,14 +42,7 @@ func randomJoin(t *testing.T, seed uint64) error {
 		job := engine.NewJob("join")
 		side := func(uid string, in engine.Source[event]) engine.Keyed[string, event] {
 			src := engine.From(job, uid, in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)))
-			checked := engine.FlatMap(src, func(e event, out engine.Out[event]) error {
-				if d.oneIn(1500) {
-					return errors.New("injected")
-				}
-				out.Emit(e)
-				return nil
-			})
-			return engine.KeyBy(checked, func(e event) string { return e.Key })
+			return engine.KeyBy(flaky(src, d), func(e event) string { return e.Key })
 		}
 		joined := engine.IntervalJoin(side("left", left), side("right", right), "join", kind, engine.Within(lower, upper), pair)
 		engine.To(joined, "pairs", flakyLog(d, pairs))

@@ -58,19 +58,12 @@ func randomJob(t *testing.T, seed uint64) error {
 	in.ended = true
 	sums, counts := newLog(), newLog()
 	disk := vfs.NewFault(vfs.NewMem())
-	flaky := func(l *txnLog) engine.Sink[string] { return flakyLog(d, l) }
 	build := func() *engine.Job {
 		job := engine.NewJob("random")
 		src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Hour)))
-		checked := engine.FlatMap(src, func(e event, out engine.Out[event]) error {
-			if d.oneIn(1500) {
-				return errors.New("injected")
-			}
-			out.Emit(e)
-			return nil
-		})
+		checked := flaky(src, d)
 		byKey := engine.KeyBy(checked, func(e event) string { return e.Key })
-		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", flaky(sums))
+		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", flakyLog(d, sums))
 		engine.To(engine.Process(byKey, "count", func(s *engine.Setup) engine.Func[string, event, string] {
 			n := engine.NewCell[int64](s, "n")
 			list := engine.NewListState[string](s, "list")
@@ -84,7 +77,7 @@ func randomJob(t *testing.T, seed uint64) error {
 				done.Set(ctx, engine.TimeOf(t0.AddDate(1, 0, 0)))
 				return nil
 			}
-		}), "counts", flaky(counts))
+		}), "counts", flakyLog(d, counts))
 		return job
 	}
 	if err := endure(t, rnd, disk, build); err != nil {

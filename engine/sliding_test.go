@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -91,13 +90,7 @@ func randomSliding(t *testing.T, seed uint64) error {
 	build := func() *engine.Job {
 		job := engine.NewJob("sliding")
 		src := engine.From[event](job, "in", in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)))
-		checked := engine.FlatMap(src, func(e event, out engine.Out[event]) error {
-			if d.oneIn(3000) {
-				return errors.New("injected")
-			}
-			out.Emit(e)
-			return nil
-		})
+		checked := flaky(src, d)
 		byKey := engine.KeyBy(checked, func(e event) string { return e.Key })
 		engine.To(engine.Aggregate(engine.Window(byKey, engine.Sliding(size, slide)), "windows", listing{}), "out", flakyLog(d, rows))
 		return job

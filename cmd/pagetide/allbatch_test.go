@@ -24,7 +24,8 @@ func batch(n int64) map[string][]string {
 		"session by record":  sessions(all, ownSilence),
 		"count":              counted(all),
 		"elements":           windowed(all, tumble, tumble, listed),
-		"in processing time": totals(all),
+		"in processing time": totals(all, func(int64) int64 { return 1 }),
+		"broadcast":          totals(all, lastFactor),
 		"window join":        joinedInWindows(all),
 		"each":               sieved(all),
 		"join":               joined(all),
@@ -97,13 +98,22 @@ func counted(all []reading) (rows []string) {
 	return rows
 }
 
-func totals(all []reading) (rows []string) {
+// lastFactor is that of the last rule for a key.
+func lastFactor(key int64) int64 {
+	last := int64(rules - 1)
+	for last%classes != key%classes {
+		last--
+	}
+	return last
+}
+
+func totals(all []reading, factor func(key int64) int64) (rows []string) {
 	for key, rs := range byKey(all) {
 		sum := int64(0)
 		for _, r := range rs {
 			sum += r.N
 		}
-		rows = append(rows, fmt.Sprintf("%d: %d", key, sum))
+		rows = append(rows, fmt.Sprintf("%d: %d", key, factor(key)*sum))
 	}
 	return rows
 }

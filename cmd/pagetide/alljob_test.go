@@ -75,6 +75,8 @@ const (
 	upper     = 700 * time.Millisecond
 	silence   = time.Second
 	full      = 50 // records
+	rules     = 40
+	classes   = 7 // of keys, each with its rules
 	bucket    = 10 * time.Second
 )
 
@@ -105,6 +107,10 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 			return result{pairOf(key, l, r).Row + " in " + w.String()}
 		}))
 	to("each", engine.ProcessEach(engine.Rebalance(in), "each", newSieve).Parallelism(3))
+	o.Splits, o.Rate, o.Count = 1, o.Rate*rules/float64(o.Count), rules // over about the same time
+	factors := engine.From(job, "rules", engine.Generate(o, func(i int64, _ time.Time) rule { return rule{i % classes, i} }),
+		engine.EventTime(rule.time, engine.Monotonous()))
+	to("broadcast", engine.ProcessBroadcast(byKey, factors, "broadcast", newScaled))
 	to("process", engine.Process(byKey, "process", newBuckets))
 	to("union", engine.Process(engine.KeyBy(engine.Union(odd, even, in), reading.key), "union", newTally))
 }
@@ -184,6 +190,41 @@ func pairOf(key int64, l, r *reading) result {
 		return fmt.Sprint(r.N)
 	}
 	return result{fmt.Sprintf("%d: %s %s", key, show(l), show(r))}
+}
+
+// rule says by what to multiply what the keys of a class have; the last one counts.
+type rule struct{ Class, Factor int64 }
+
+func (r rule) time() time.Time { return readingStart.Add(time.Duration(r.Factor) * time.Second) }
+
+// scaled sums each key and multiplies by the factor of its class when the input ends.
+type scaled struct {
+	factors engine.BroadcastState[int64, int64]
+	sum     engine.Cell[int64]
+	end     engine.Timer
+}
+
+func newScaled(s *engine.Setup) *scaled {
+	p := &scaled{factors: engine.NewBroadcastState[int64, int64](s, "factors"), sum: engine.NewCell[int64](s, "sum")}
+	p.end = engine.NewTimer(s, "end", p.onEnd)
+	return p
+}
+
+func (p *scaled) OnBroadcast(ctx *engine.Context, r rule, _ engine.Out[result]) error {
+	p.factors.Put(ctx, r.Class, r.Factor)
+	return nil
+}
+
+func (p *scaled) OnRecord(ctx *engine.Context, _ int64, r reading, _ engine.Out[result]) error {
+	*p.sum.Ref(ctx) += r.N
+	p.end.Set(ctx, engine.TimeOf(readingStart.AddDate(10, 0, 0)))
+	return nil
+}
+
+func (p *scaled) onEnd(ctx *engine.Context, key int64, _ engine.Time, out engine.Out[result]) error {
+	factor, _ := p.factors.Get(ctx, key%classes)
+	out.Emit(result{fmt.Sprintf("%d: %d", key, factor**p.sum.Ref(ctx))})
+	return nil
 }
 
 // newSieve makes an operator that lets every tenth record pass, and keeps some for a while in a list of its subtask's.

@@ -17,7 +17,7 @@ import (
 // TestEveryOperatorKilledAndResumed kills a real process with all kinds of operators at random moments and resumes it at
 // another parallelism each time. What each sink has committed in the end is what a batch makes of the same records.
 func TestEveryOperatorKilledAndResumed(t *testing.T) {
-	kills, rows := fromEnv(t, "PAGETIDE_KILLS", 10), fromEnv(t, "PAGETIDE_ROWS", 60_000)
+	kills, rows := fromEnv(t, "PAGETIDE_KILLS", 8), fromEnv(t, "PAGETIDE_ROWS", 40_000)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d kills, %d rows", seed, kills, rows)
 	rnd := rand.New(rand.NewPCG(seed, 0))
