@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ var simulatedJobs = []struct {
 	{"count windows", simulatedCounts},
 	{"window join", simulatedWindowJoin},
 	{"parallelisms", simulatedParallelisms},
+	{"broadcast", simulatedBroadcast},
+	{"each", simulatedEach},
 }
 
 // simulated is one job with its input, and what a batch makes of that.
@@ -123,30 +126,29 @@ func TestSimulatedJobs(t *testing.T) {
 // sometimes are lines that some trace has.
 var sometimes = map[string]bool{
 	`killed: between two steps`: false,
-	`(?m)^    syncdir chk-.*\nthe process is killed: at a call to storage`:                                                                     false, // before the commit point
-	`(?m)^    rename _metadata\nthe process is killed: at a call to storage`:                                                                   false,
-	`(?m)^    remove data file .*\nthe process is killed: at a call to storage`:                                                                false,
+	`(?m)^    (sync|rename|syncdir) (_metadata|chk-).*\nthe process is killed: at a call to storage`:                                           false, // about the commit point
+	`(?m)^    remove (data file|_metadata).*\nthe process is killed: at a call to storage`:                                                     false,
 	`(?m)^    rename _metadata\n    syncdir chk-\d+\n((task|reader|writer|loading|commits|removal|the job has|   ).*\n)*the process is killed`: false, // durable, nobody knows
-	`(?m)^commits of .* commits\nthe process is killed`:                                                                                        false, // committed, nobody knows
-	`(?m)^task .* acknowledges\nthe process is killed`:                                                                                         false,
+	`(?m)^commits of .* commits\n(.*\n){0,9}the process is killed`:                                                                             false, // committed, nobody knows
+	`(?m)^task .* acknowledges\n(.*\n){0,3}the process is killed`:                                                                              false,
 	`loading .* loads`: false,
-	`(?m)^verification of checkpoint .*\nthe process is killed`: false, // while state is loaded
-	`fails before it acknowledges`:                              false,
-	`fails before it goes on`:                                   false,
-	`fails before it commits`:                                   false,
-	`fails before it has committed`:                             false,
-	`storage from here on will fail`:                            false,
-	`checkpoint \d+ is given up`:                                false,
-	`had no room`:                                               false,
-	`the job has stopped`:                                       false,
-	`the job has cancelled`:                                     false,
-	`the job is refused`:                                        false,
-	`with [1-9]\d* restarts`:                                    false,
-	`is served: checkpoint [1-9]\d*, failed false`:              false,
-	`is served: checkpoint \d+, failed true`:                    false,
-	`the disk keeps: .*torn`:                                    false,
-	`the disk keeps: .*zeros`:                                   false,
-	`the disk keeps: (random|all but|only|subset .*0)`:          false,
+	`(?m)^verification of checkpoint .*\n(.*\n){0,9}the process is killed`: false, // while state is loaded
+	`fails before it acknowledges`:                                         false,
+	`fails before it goes on`:                                              false,
+	`fails before it commits`:                                              false,
+	`fails before it has committed`:                                        false,
+	`storage from here on will fail`:                                       false,
+	`checkpoint \d+ is given up`:                                           false,
+	`had no room`:                                                          false,
+	`the job has stopped`:                                                  false,
+	`the job has cancelled`:                                                false,
+	`the job is refused`:                                                   false,
+	`with [1-9]\d* restarts`:                                               false,
+	`is served: checkpoint [1-9]\d*, failed false`:                         false,
+	`is served: checkpoint \d+, failed true`:                               false,
+	`the disk keeps: .*torn`:                                               false,
+	`the disk keeps: .*zeros`:                                              false,
+	`the disk keeps: (random|all but|only|subset .*0)`:                     false,
 }
 
 // TestSimulationsRepeat runs some seeds twice: everything that happens comes from the seed.
@@ -471,6 +473,63 @@ func simulatedParallelisms(rnd *rand.Rand) simulated {
 	}}
 	for _, e := range all {
 		s.want = append(s.want, fmt.Sprint("dealt ", e.N))
+	}
+	return s
+}
+
+// simulatedBroadcast has rules that every subtask gets, and that show with each key at the end of time.
+func simulatedBroadcast(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 200)
+	rules, left := newFeed[decree](1+rnd.IntN(3)), map[string]int64{}
+	for i := range int64(rnd.IntN(100)) { // each name comes from one split: its rules keep their order
+		s := rnd.IntN(len(rules.recs))
+		u := decree{Name: fmt.Sprintf("s%d-%d", s, rnd.IntN(20)), N: i, Drop: rnd.IntN(4) == 0, At: t0.Add(time.Duration(i) * time.Second)}
+		rules.recs[s] = append(rules.recs[s], u)
+		if left[u.Name] = u.N; u.Drop {
+			delete(left, u.Name)
+		}
+	}
+	rules.ended = true
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
+		at := engine.EventTime(func(r decree) time.Time { return r.At }, engine.OutOfOrder(time.Minute))
+		engine.To(engine.ProcessBroadcast(byKey, engine.From(job, "rules", rules, at), "ruled", newRuled(new(atomic.Int64))), "out", out)
+	}}
+	sums := map[string]int64{}
+	for _, e := range all {
+		sums[e.Key] += e.N
+	}
+	for key, sum := range sums {
+		s.want = append(s.want, fmt.Sprint(key, " ", sum, " ", left))
+	}
+	return s
+}
+
+// simulatedEach keeps a list without keys, and tells of what comes a second time.
+func simulatedEach(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 200)
+	failures := rnd.IntN(3)
+	out := new(enginetest.Sink[string])
+	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		src := flakySource(job, "in", in, rnd, &failures)
+		engine.To(engine.ProcessEach(src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
+			seen := engine.NewOperatorList[int64](s, "seen")
+			return func(ctx *engine.Context, e event, out engine.Out[string]) error {
+				for n := range seen.All(ctx) {
+					if n == e.N {
+						out.Emit(fmt.Sprint("again ", n))
+					}
+				}
+				seen.Append(ctx, e.N)
+				out.Emit(fmt.Sprint(e.N))
+				return nil
+			}
+		}), "out", out)
+	}}
+	for _, e := range all {
+		s.want = append(s.want, fmt.Sprint(e.N))
 	}
 	return s
 }
