@@ -16,6 +16,9 @@ func (c *coordinator) metadata(r *round) *meta.Metadata {
 		switch {
 		case n.stateful:
 			m.Operators = append(m.Operators, c.operator(r, n))
+			if held := heldAt(r, n); held != "" && n.timed() {
+				m.Notes[heldNote(n.uid)] = held
+			}
 		case n.source != nil:
 			m.Sources = append(m.Sources, meta.Source{UID: n.uid, Splits: splitsOf(r, n)})
 		case n.sink != nil:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -49,17 +50,25 @@ type OperatorError struct {
 	Record string // the record or timer in hand, printed and shortened; empty if there is none
 	Err    error
 	Stack  []byte // of a panic
+
+	// Position is where the records in hand were read: source, split, and the position that their batch begins after. It is
+	// empty in a task that has its records from other tasks, which is any behind a [KeyBy] at a parallelism above one.
+	Position string
 }
 
-// Error names the operator and, where there are any, the key and the record.
+// Error names the operator and, where there are any, the key, the record and its position.
 func (e *OperatorError) Error() string {
-	switch {
-	case e.Key == "" && e.Record == "":
-		return fmt.Sprintf("operator %q: %v", e.UID, e.Err)
-	case e.Key == "":
-		return fmt.Sprintf("operator %q, record %s: %v", e.UID, e.Record, e.Err)
+	s := fmt.Sprintf("operator %q", e.UID)
+	if e.Key != "" {
+		s += ", key " + e.Key
 	}
-	return fmt.Sprintf("operator %q, key %s, record %s: %v", e.UID, e.Key, e.Record, e.Err)
+	if e.Key != "" || e.Record != "" {
+		s += ", record " + e.Record
+	}
+	if e.Position != "" {
+		s += " (" + e.Position + ")"
+	}
+	return fmt.Sprintf("%s: %v", s, e.Err)
 }
 
 // Unwrap gives the user's error.
@@ -67,3 +76,14 @@ func (e *OperatorError) Unwrap() error { return e.Err }
 
 // signature is what two failures share when the same record fails the same operator.
 func (e *OperatorError) signature() string { return e.UID + "\x00" + e.Key + "\x00" + e.Record }
+
+// placed adds to a failure where the records in hand come from, if the task reads them itself.
+func (st *subtask) placed(err error) error {
+	if st.source == nil || st.ctx.Err() != nil && errors.Is(err, context.Cause(st.ctx)) { // the failure is another's
+		return err
+	}
+	if op, ok := errors.AsType[*OperatorError](err); ok && op.Record != "" {
+		op.Position = st.source.place()
+	}
+	return err
+}

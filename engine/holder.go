@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/pagetide/pagetide/meta"
 )
 
 // SplitState says what a split does.
@@ -68,6 +72,11 @@ func (s *sourceTask[T]) tell() {
 	}
 }
 
+func (p *splitStats) read(source string) SplitStats {
+	return SplitStats{Source: source, ID: p.id, State: splitStates[p.state.Load()],
+		Watermark: Time(p.watermark.Load()), Heard: time.Unix(0, p.heard.Load())}
+}
+
 // splitsOf lists the splits of a source.
 func (a *attempt) splitsOf(n *node) (all []SplitStats) {
 	for _, s := range a.stats {
@@ -76,8 +85,7 @@ func (a *attempt) splitsOf(n *node) (all []SplitStats) {
 			continue
 		}
 		for _, p := range *list {
-			all = append(all, SplitStats{Source: n.uid, ID: p.id, State: splitStates[p.state.Load()],
-				Watermark: Time(p.watermark.Load()), Heard: time.Unix(0, p.heard.Load())})
+			all = append(all, p.read(n.uid))
 		}
 	}
 	return all
@@ -106,11 +114,17 @@ func (a *attempt) hold(in *InputStats, src *node) {
 		}
 	}
 	for _, p := range a.splitsOf(src) {
-		awake := p.State == SplitReads || p.State == SplitWaits
-		if awake && (in.HeldBy.ID == "" || p.Watermark < in.HeldBy.Watermark) {
-			in.HeldBy = p
-		}
+		in.HeldBy = p.slower(in.HeldBy)
 	}
+}
+
+// slower is the one of two splits whose time the others wait for.
+func (p SplitStats) slower(than SplitStats) SplitStats {
+	awake := p.State == SplitReads || p.State == SplitWaits
+	if awake && (than.ID == "" || p.Watermark < than.Watermark) {
+		return p
+	}
+	return than
 }
 
 // sources adds the sources that a node's records come from.
@@ -122,4 +136,35 @@ func (n *node) sources(found []*node) []*node {
 		found = e.from.node.sources(found)
 	}
 	return found
+}
+
+// HeldBy says of an operator of a checkpoint what its open windows wait for: of all splits behind it the one with the least
+// time, as of the barrier. ok is false if nothing holds it up, or the checkpoint is of a release that did not say.
+func HeldBy(m *meta.Metadata, uid string) (s SplitStats, ok bool) {
+	var at, heard int64
+	_, err := fmt.Sscanf(m.Notes[heldNote(uid)], heldForm, &s.Source, &s.ID, &s.State, &at, &heard)
+	s.Watermark, s.Heard = Time(at), time.Unix(0, heard)
+	return s, err == nil
+}
+
+// heldForm is how a checkpoint's notes carry the split that holds an operator up.
+const heldForm = "source=%q split=%q state=%s watermark=%d heard=%d"
+
+func heldNote(uid string) string { return "pagetide.held." + strconv.Quote(uid) }
+
+// heldAt is the split that holds an operator up as of a barrier, as a note; empty if none does.
+func heldAt(r *round, n *node) string {
+	var held SplitStats
+	sources := n.sources(nil)
+	for _, k := range r.acks {
+		for _, p := range k.stands {
+			if slices.ContainsFunc(sources, func(src *node) bool { return src.uid == p.Source }) {
+				held = p.slower(held)
+			}
+		}
+	}
+	if held.ID == "" {
+		return ""
+	}
+	return fmt.Sprintf(heldForm, held.Source, held.ID, held.State, int64(held.Watermark), held.Heard.UnixNano())
 }

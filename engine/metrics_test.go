@@ -2,12 +2,14 @@ package engine_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/engine/enginetest"
+	"github.com/pagetide/pagetide/snapshotter"
 )
 
 // heldJob has two sources, of which one holds the windows open.
@@ -52,6 +54,9 @@ func TestHeldBy(t *testing.T) {
 		}
 		if in := operator(t, r, "sum").Inputs[0]; in.From == "" || in.Watermark != held.Watermark {
 			t.Errorf("parallelism %d: input from %q at %s, want %s", p, in.From, in.Watermark, held.Watermark)
+		}
+		if kept := heldInCheckpoint(t, r, "sum"); kept != held {
+			t.Errorf("parallelism %d: the checkpoint says %+v, want %+v", p, kept, held)
 		}
 		slow.end()
 		for held.Source == "slow" {
@@ -121,4 +126,23 @@ func TestMetrics(t *testing.T) {
 	if got := values[" lastCheckpointExternalPath"].Text; got != s.Last.Path || got == "" {
 		t.Errorf("the path is %q, want %q", got, s.Last.Path)
 	}
+}
+
+// heldInCheckpoint is what a checkpoint taken now says holds an operator up.
+func heldInCheckpoint(t *testing.T, r *engine.Running, uid string) engine.SplitStats {
+	t.Helper()
+	saved, err := r.Savepoint(t.Context(), filepath.Join(t.TempDir(), "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, err := snapshotter.Load(saved.Path, snapshotter.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cp.Close() // read only
+	held, ok := engine.HeldBy(cp.Meta, uid)
+	if !ok {
+		t.Error("the checkpoint does not say what holds the operator up")
+	}
+	return held
 }

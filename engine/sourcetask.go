@@ -24,6 +24,7 @@ type sourceDoors struct {
 type sourceLoop interface {
 	run() error
 	snapshot(*ack)
+	place() string // of the batch in hand; empty: none is
 }
 
 // command asks a source subtask for a barrier.
@@ -81,6 +82,8 @@ type sourceTask[T any] struct {
 	over    bool            // it has: there will be no further splits
 	group   *alignment      // nil: none
 	moved   <-chan struct{} // closed when the group has moved on since align
+	taking  *splitTask[T]   // whose records are on their way, nil if there are none
+	from    Position        // where the first of them was read
 }
 
 type splitTask[T any] struct {
@@ -399,6 +402,7 @@ func (s *sourceTask[T]) suits() bool { return s.st.a.world == nil && s.group == 
 
 // pass sends records on, with their times.
 func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
+	s.taking, s.from = p, p.pos
 	at := s.at[:len(recs)]
 	if s.times.at != nil {
 		if err := s.readTimes(recs, at); err != nil {
@@ -470,6 +474,7 @@ func (s *sourceTask[T]) tick() error {
 	if err := s.st.endBatch(); err != nil {
 		return err
 	}
+	s.taking = nil
 	s.align()
 	s.tell()
 	defer func() { s.stats.watermark.Store(int64(s.st.watermark)) }()
@@ -514,4 +519,22 @@ func (s *sourceTask[T]) snapshot(a *ack) {
 	for _, p := range s.splits {
 		a.splits[s.n] = append(a.splits[s.n], meta.Split{ID: p.id, Position: string(p.pos), MaxTime: int64(p.maxTime), Done: p.done})
 	}
+	s.tell()
+	for _, p := range s.splits {
+		if stats := p.stats.read(s.n.uid); stats.State != SplitEnded {
+			a.stands = append(a.stands, stats)
+		}
+	}
+}
+
+// place is where the records in hand come from.
+func (s *sourceTask[T]) place() string {
+	if s.taking == nil {
+		return ""
+	}
+	after := "the beginning"
+	if s.from != "" {
+		after = fmt.Sprintf("position %q", s.from)
+	}
+	return fmt.Sprintf("source %q, split %q, read after %s", s.n.uid, s.taking.id, after)
 }

@@ -89,6 +89,7 @@ type ack struct {
 	cuts       []nodeCut
 	watermarks map[*node]Time
 	splits     map[*node][]meta.Split
+	stands     []SplitStats // of those that have not ended
 	txns       map[*node][]meta.Txn
 	counts     []nodeCount
 }
@@ -112,7 +113,7 @@ func (st *subtask) run(report func(error)) {
 		} else if err == errGoexit {
 			err = st.culprit(errGoexit, debug.Stack())
 		}
-		report(st.spoilt(err))
+		report(st.spoilt(st.placed(err)))
 	}()
 	err = st.work()
 }

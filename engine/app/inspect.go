@@ -160,10 +160,20 @@ type operatorInfo struct {
 	Fingerprint string      `json:"fingerprint"`
 	Parallelism int         `json:"parallelism"`
 	Watermark   string      `json:"watermark,omitempty"`
+	HeldBy      *heldInfo   `json:"held_by,omitempty"` // what open windows and timers wait for
 	Shards      int         `json:"shards"`
 	Pages       int64       `json:"pages"`
 	Bytes       int64       `json:"bytes"`
 	States      []stateInfo `json:"states"`
+}
+
+// heldInfo is the split behind an operator with the least time.
+type heldInfo struct {
+	Source    string    `json:"source"`
+	Split     string    `json:"split"`
+	State     string    `json:"state"`
+	Watermark string    `json:"watermark,omitempty"`
+	Heard     time.Time `json:"heard"` // of its last record
 }
 
 type stateInfo struct {
@@ -213,7 +223,11 @@ func inspect(cp *snapshotter.Checkpoint) inspection {
 		DeltaBytes: sizes.Delta, StoredBytes: sizes.Stored, EmbeddedBytes: int64(len(m.Embedded)), LiveBytes: sizes.Live,
 	}
 	for _, o := range m.Operators {
-		r.Operators = append(r.Operators, inspectOperator(o))
+		info := inspectOperator(o)
+		if s, ok := engine.HeldBy(m, o.UID); ok {
+			info.HeldBy = &heldInfo{s.Source, s.ID, string(s.State), watermark(s.Watermark), s.Heard.UTC()}
+		}
+		r.Operators = append(r.Operators, info)
 	}
 	for _, s := range m.Sources {
 		for _, p := range s.Splits {

@@ -74,7 +74,7 @@ func TestDataFiles(t *testing.T) {
 	}
 	w.expect(exitDone, "", append([]string{"verify", path}, apart...)...)
 	w.expect(exitDone, "", append([]string{"inspect", path}, apart...)...)
-	for _, want := range []string{"operators", "count", "window", "states", "index"} {
+	for _, want := range []string{"operators", "count", "window", "states", "index", "HELD BY", "in all, reading"} {
 		if !strings.Contains(w.stdout.String(), want) {
 			t.Errorf("inspect lacks %q:\n%s", want, w.stdout)
 		}

@@ -13,7 +13,7 @@ func (r inspection) print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "checkpoint %d of job %s\n\n", r.Checkpoint, r.Job)
 	table(&b, nil, r.facts())
-	section(&b, "operators", []string{"UID", "KIND", "PARALLELISM", "WATERMARK", "SHARDS", "PAGES", "BYTES"}, r.operatorRows())
+	section(&b, "operators", []string{"UID", "KIND", "PARALLELISM", "WATERMARK", "HELD BY", "SHARDS", "PAGES", "BYTES"}, r.operatorRows())
 	section(&b, "states", []string{"UID", "STATE", "KIND", "KEYS", "EARLIEST", "KEY TYPE", "TYPE"}, r.stateRows())
 	section(&b, "sources", []string{"UID", "SPLIT", "POSITION", "LATEST EVENT", "READ"}, r.splitRows())
 	section(&b, "output waiting for its commit", []string{"UID", "CHECKPOINT", "SUBTASK", "HANDLE"}, r.pendingRows())
@@ -44,10 +44,18 @@ func (r inspection) stored() string {
 
 func (r inspection) operatorRows() (rows [][]string) {
 	for _, o := range r.Operators {
-		rows = append(rows, []string{o.UID, o.Kind, fmt.Sprint(o.Parallelism), orDash(o.Watermark), fmt.Sprint(o.Shards),
+		rows = append(rows, []string{o.UID, o.Kind, fmt.Sprint(o.Parallelism), orDash(o.Watermark), o.HeldBy.String(), fmt.Sprint(o.Shards),
 			grouped(o.Pages), bytesText(o.Bytes)})
 	}
 	return rows
+}
+
+// String reads like "flights 0, reading": a source, its split, and what that does.
+func (h *heldInfo) String() string {
+	if h == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s %s, %s", h.Source, h.Split, h.State)
 }
 
 func (r inspection) stateRows() (rows [][]string) {
