@@ -44,6 +44,7 @@ type attempt struct {
 	commands map[*subtask]chan command // of the subtasks that read sources
 	started  chan struct{}             // closed when sources may read
 	drained  chan struct{}             // closed when they are to stop, for good
+	begun    atomic.Uint64             // the last checkpoint whose barrier was sent
 	coord    *coordinator
 
 	triggered atomic.Int64 // when the newest barrier was sent, in ns since 1970

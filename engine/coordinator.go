@@ -262,9 +262,10 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 	c.round = r
 	c.inFlight.Store(1)
 	c.a.triggered.Store(now.UnixNano())
+	c.a.announce(r.id)
 	for _, st := range c.a.subtasks {
 		if commands := c.a.commands[st]; commands != nil {
-			commands <- command{barrier: r.id, stop: why == stopping}
+			commands <- command{barrier: r.id, stop: why == stopping, last: why == final}
 		}
 	}
 	return nil

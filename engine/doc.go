@@ -3,7 +3,7 @@
 // A program builds a [Job] from sources, functions and sinks, and starts it:
 //
 //	From ──► Map, Filter, FlatMap, Union ──► KeyBy ─┬─► Process ──────────────────┬─► To
-//	         ProcessEach, Rebalance                 ├─► Window ──► Aggregate,     │
+//	         ProcessEach, Rebalance, Async          ├─► Window ──► Aggregate,     │
 //	                                                │              ProcessWindow ─┤
 //	                                   two streams  └─► Process2, IntervalJoin,   │
 //	                                                    WindowJoin,               │
@@ -96,7 +96,7 @@
 //
 // # Reading order
 //
-// job.go, stream.go, union.go, rebalance.go, process.go, process2.go, each.go, broadcast.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go: the surface; explain.go prints it. plan.go, task.go, inputtime.go, wake.go, inbox.go, exchange.go, forward.go, spread.go, sourcetask.go: how
+// job.go, stream.go, union.go, rebalance.go, process.go, process2.go, each.go, broadcast.go, window.go, tumbling.go, sliding.go, windowcore.go, panes.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go, async.go: the surface; explain.go prints it. plan.go, task.go, inputtime.go, wake.go, inbox.go, exchange.go, forward.go, spread.go, sourcetask.go, asynctask.go: how
 // records move. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
 // restarts.
 //

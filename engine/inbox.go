@@ -25,6 +25,7 @@ type message struct {
 	kind    messageKind
 	time    Time              // of a watermark
 	barrier meta.CheckpointID // of a barrier
+	last    bool              // the barrier that the job ends with
 	batch   any               // a pointer to a typed batch
 }
 
@@ -33,7 +34,7 @@ type inbox struct {
 	mu     sync.Mutex // guards inputs and next
 	inputs []input
 	next   int           // where the search for a message goes on, so that no input starves
-	wake   chan struct{} // has an item after each put
+	wake   chan struct{} // has an item after each put, and when a call has ended
 }
 
 type input struct {
@@ -64,12 +65,17 @@ func (b *inbox) tryPut(in int, m message) bool {
 	}
 	b.mu.Unlock()
 	if ok {
-		select {
-		case b.wake <- struct{}{}:
-		default:
-		}
+		b.ring()
 	}
 	return ok
+}
+
+// ring wakes the one that takes.
+func (b *inbox) ring() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
 }
 
 // put appends a message, waiting for room. It gives up when ctx ends, and is not done when bell rings first. step is called

@@ -45,6 +45,7 @@ type node struct {
 
 	no       meta.OperatorNo // of a stateful node, given at start
 	stateful bool
+	apart    bool     // begins a task of its own, whose subtasks have times of their own
 	declared []string // states, timers and side outputs, for Explain
 
 	parallelism int // that it was given; 0: none

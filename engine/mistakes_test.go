@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,15 @@ func manyMistakes() *engine.Job {
 		return nil
 	}))
 	out(engine.Map(src, key).Parallelism(0)) // mistake: parallelism 0: want 1 to
+	ask := func(context.Context, event) (string, error) { return "", nil }
+	out(engine.Async(src, "", engine.AsyncOptions{}, ask))                                                   // mistake: async has an empty uid
+	out(engine.Async[event, string](src, "a1", engine.AsyncOptions{}, nil))                                  // mistake: async "a1": no function to call
+	out(engine.Async(src, "a2", engine.AsyncOptions{Capacity: -1}, ask))                                     // mistake: async "a2": capacity -1
+	out(engine.Async(src, "a3", engine.AsyncOptions{Timeout: -1}, ask))                                      // mistake: async "a3": timeout -1ns is negative
+	out(engine.Async(src, "a4", engine.AsyncOptions{Retry: engine.AsyncRetry{Multiplier: 0.5}}, ask))        // mistake: async "a4": retry multiplier 0.5
+	out(engine.Async(src, "a5", engine.AsyncOptions{}, ask, func(event) (string, error) { return "", nil })) // mistake: async "a5": a function for calls that time out, and no timeout
+	chans := engine.Map(src, func(event) chan int { return nil })
+	out(engine.Async(chans, "a6", engine.AsyncOptions{}, func(context.Context, chan int) (string, error) { return "", nil })) // mistake: async "a6": records that are called for "calls"
 	sided := engine.Process(byKey, "sides", none)
 	out(sided)
 	out(engine.SideOutput(sided, engine.Side[string]("none"))) // mistake: process "sides" has no side output "none"

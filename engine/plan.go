@@ -49,6 +49,9 @@ func (l layout) fuse(n *node, subtasks int) (p *taskPlan) {
 	if n.owner != nil {
 		return l.of[n.owner]
 	}
+	if n.apart {
+		return nil
+	}
 	for _, e := range n.ins {
 		up := l.of[e.from.node]
 		if up.subtasks != subtasks || e.way != forwarded && subtasks > 1 || p != nil && p != up {

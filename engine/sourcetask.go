@@ -31,6 +31,7 @@ type sourceLoop interface {
 type command struct {
 	barrier meta.CheckpointID
 	stop    bool // read no further
+	last    bool // the job ends with it: nothing may be left to do
 }
 
 // From reads a source. The uid names the source in checkpoints. With [EventTime] the records carry time and the stream
@@ -345,7 +346,7 @@ func (s *sourceTask[T]) obey(c command) error {
 	if c.stop {
 		s.filled, s.stopped = nil, true
 	}
-	return s.st.barrier(c.barrier)
+	return s.st.barrier(c.barrier, c.last)
 }
 
 // take sends a batch of records through the chain.

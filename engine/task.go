@@ -68,6 +68,7 @@ type subtask struct {
 	receivers []func(batch any) // by input
 	received  int64
 	source    sourceLoop // of a task that begins with a source
+	async     asyncLoop  // of one that begins with an async node
 
 	short bool // a store is above its memory limit: sources hold their records back
 	asked bool // for a checkpoint that relieves it, since the last barrier
@@ -79,7 +80,8 @@ type subtask struct {
 	asleep    bool // the tasks behind were told to go on without this subtask's time
 	watermark Time
 	barriers  barrierTime
-	fired     int // timers since the last pause
+	passed    uint64 // the last barrier that has come
+	fired     int    // timers since the last pause
 }
 
 // ack is a subtask's part of a checkpoint: all of it as of the barrier.
@@ -114,6 +116,9 @@ func (st *subtask) run(report func(error)) {
 			err = st.culprit(errGoexit, debug.Stack())
 		}
 		report(st.spoilt(st.placed(err)))
+		if st.async != nil {
+			st.async.wait() // after the report, which has the attempt end
+		}
 	}()
 	err = st.work()
 }
@@ -131,6 +136,12 @@ func (st *subtask) work() error {
 	if st.source != nil {
 		return st.source.run()
 	}
+	if st.async != nil {
+		defer st.async.end(context.Canceled)
+		if err := st.async.start(); err != nil {
+			return err
+		}
+	}
 	return st.loop()
 }
 
@@ -142,10 +153,24 @@ func (st *subtask) resume() error {
 	return st.advance(w)
 }
 
+// take gives the next message that the subtask can work on. One that is full takes only what comes before a barrier: a
+// checkpoint does not wait for calls.
+func (st *subtask) take() (m message, in int, ok bool) {
+	if st.async != nil && st.async.full() && st.passed == st.a.begun.Load() {
+		return message{}, 0, false
+	}
+	return st.inbox.take()
+}
+
 // loop reads the inbox until the attempt ends.
 func (st *subtask) loop() error {
 	for {
-		m, in, ok := st.inbox.take()
+		if st.async != nil {
+			if err := st.async.collect(); err != nil {
+				return err
+			}
+		}
+		m, in, ok := st.take()
 		if !ok {
 			again, stop, err := st.rest()
 			if err != nil {
@@ -195,15 +220,19 @@ func (st *subtask) handle(m message, in int) error {
 		st.receivers[in](m.batch)
 		return st.endBatch()
 	case msgWatermark:
-		return st.follow(st.time.watermark(in, m.time))
+		return st.mark(st.time.watermark(in, m.time))
 	case msgIdle:
-		return st.follow(st.time.idle(in))
+		return st.mark(st.time.idle(in))
 	case msgBarrier:
 		st.delay(m.barrier)
-		if st.inbox.hold(in) {
-			st.aligned()
-			return st.barrier(m.barrier)
+		if !st.inbox.hold(in) {
+			return nil
 		}
+		st.aligned()
+		if st.passed = uint64(m.barrier); st.async != nil && m.last && st.async.holds(m.barrier) {
+			return nil
+		}
+		return st.barrier(m.barrier, m.last)
 	}
 	return nil
 }
@@ -243,6 +272,14 @@ func (st *subtask) flush() {
 	}
 }
 
+// mark takes in where the time of the inputs stands now.
+func (st *subtask) mark(w Time) error {
+	if st.async != nil {
+		return st.async.mark(w, st.time.idles())
+	}
+	return st.follow(w, st.time.idles())
+}
+
 // advance moves the subtask's time on: each operator fires before the next one sees the new time.
 func (st *subtask) advance(w Time) error {
 	if w <= st.watermark {
@@ -263,8 +300,8 @@ func (st *subtask) advance(w Time) error {
 }
 
 // follow moves time on to that of the inputs. A subtask whose inputs are all idle is idle itself.
-func (st *subtask) follow(w Time) error {
-	if !st.time.idles() {
+func (st *subtask) follow(w Time, idle bool) error {
+	if !idle {
 		st.wake()
 		return st.advance(w)
 	}
@@ -298,7 +335,7 @@ func (st *subtask) wake() {
 }
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
-func (st *subtask) barrier(id meta.CheckpointID) error {
+func (st *subtask) barrier(id meta.CheckpointID, last bool) error {
 	st.asked = true // this checkpoint is one
 	a := &ack{id: id, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
 	if err := st.endBatch(); err != nil {
@@ -316,7 +353,7 @@ func (st *subtask) barrier(id meta.CheckpointID) error {
 		a.counts = append(a.counts, nodeCount{s.node, s.counts()})
 	}
 	for _, s := range st.senders {
-		s.send(message{kind: msgBarrier, barrier: id})
+		s.send(message{kind: msgBarrier, barrier: id, last: last})
 	}
 	st.asked = false
 	if err := st.risk("acknowledges"); err != nil {

@@ -16,6 +16,7 @@ func (st *subtask) begin() error {
 	for _, c := range st.clocked {
 		if at, ok := c.due(); ok && at <= st.now {
 			c.ring(st.now)
+			st.flush()
 			rung = true
 		}
 	}

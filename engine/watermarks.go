@@ -33,6 +33,9 @@ func (r restored) watermark(uid string, first, end, groups int) Time {
 
 // watermark is where a node's time stands in a subtask.
 func (a *attempt) watermark(n *node, index int) Time {
+	if o := a.restored.operator(n.uid); n.apart && o != nil {
+		return Time(o.Watermark) // the least: no subtask knows the time of another's records
+	}
 	first, end := groupsOf(index, a.keyGroups, a.layout.subtasks(n))
 	return a.restored.watermark(n.uid, first, end, a.keyGroups)
 }
