@@ -150,9 +150,9 @@ func TestLateAndSide(t *testing.T) {
 	for _, p := range []int{1, 2} {
 		t.Run(fmt.Sprintf("parallelism=%d", p), func(t *testing.T) {
 			var all []event
-			for i := range 2_000 {
+			for i := range 4_000 {
 				at := t0.Add(time.Duration(i) * time.Second)
-				if i%10 == 9 && i > 1_000 {
+				if i%10 == 9 && i > 3_000 { // tasks may be apart by as many batches as queues hold
 					at = t0 // its window closed long ago
 				}
 				all = append(all, event{Key: fmt.Sprint("k", i%7), N: int64(i), At: at})
