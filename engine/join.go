@@ -33,24 +33,42 @@ func (k JoinKind) String() string {
 	return fmt.Sprintf("join kind %d", uint8(k))
 }
 
-// Interval says how far the event times of two records that belong together may be apart.
-type Interval struct{ lower, upper time.Duration }
+// Interval says how far the times of two records that belong together may be apart.
+type Interval struct {
+	lower, upper time.Duration
+	clock        bool // in processing time
+}
 
 // Within pairs a left record at time t with the right records from t+lower to t+upper, both included. Lower must not be
 // above upper; both may be negative.
-func Within(lower, upper time.Duration) Interval { return Interval{lower, upper} }
+func Within(lower, upper time.Duration) Interval { return Interval{lower: lower, upper: upper} }
 
-// String reads "-1m0s to 10m0s". It is part of the operator's fingerprint.
-func (iv Interval) String() string { return fmt.Sprintf("%s to %s", iv.lower, iv.upper) }
+// InProcessingTime has the join go by the job's clock instead of event time, which the streams need not have: the time of a
+// record is that at which its batch is taken in, and it waits for partners until the clock has passed the end of the
+// interval, or to the end of the input. No record is late. The output has no event time. What became due while no job was
+// running ends at once after a restore.
+func (iv Interval) InProcessingTime() Interval {
+	iv.clock = true
+	return iv
+}
 
-// IntervalJoin pairs the records of two streams that have the same key and event times within an interval. f makes the
-// output of a pair, which carries the later of the two times; with an outer join also that of a record alone, with nil
-// for the other side, once time says that no partner will come. Records are kept until then. One that comes at or before
-// the watermark is late: it is dropped and counted. f must not keep its pointers.
+// String reads "-1m0s to 10m0s", and says so if it is in processing time. It is part of the operator's fingerprint.
+func (iv Interval) String() string {
+	s := fmt.Sprintf("%s to %s", iv.lower, iv.upper)
+	if iv.clock {
+		s += " in processing time"
+	}
+	return s
+}
+
+// IntervalJoin pairs the records of two streams that have the same key and times within an interval: event times, unless it
+// is [Interval.InProcessingTime]. f makes the output of a pair, which carries the later of the two times; with an outer join
+// also that of a record alone, with nil for the other side, once time says that no partner will come. Records are kept
+// until then. One that comes at or before the watermark is late: it is dropped and counted. f must not keep its pointers.
 func IntervalJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], uid string, kind JoinKind, iv Interval, f func(K, *L, *R) O) Stream[O] {
 	n := l.from.node.job.add("interval join", uid, l.from, r.from)
 	switch {
-	case !n.timed():
+	case !iv.clock && !n.timed():
 		n.job.mistake("%s: a stream without event time: give From an EventTime", n.label())
 	case iv.lower > iv.upper:
 		n.job.mistake("%s: the interval from %s is empty", n.label(), iv)
@@ -59,54 +77,85 @@ func IntervalJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], uid s
 	}
 	out := runProcess2[K, L, R, O](n, l, r, func(s *Setup) *intervalJoin[K, L, R, O] { return newIntervalJoin(s, kind, iv, f) })
 	n.fingerprint = fmt.Sprintf("%s join %s, key %s", kind, iv, reflect.TypeFor[K]())
+	out.from.timed = out.from.timed && !iv.clock
 	return out
 }
 
 // intervalJoin keeps the records of both sides until no partner can come, and a timer for each of them.
 type intervalJoin[K comparable, L, R, O any] struct {
 	f     func(K, *L, *R) O
+	clock bool // in processing time
 	left  joinSide[L]
 	right joinSide[R]
 	ends  Timer
 }
 
 func newIntervalJoin[K comparable, L, R, O any](s *Setup, kind JoinKind, iv Interval, f func(K, *L, *R) O) *intervalJoin[K, L, R, O] {
-	j := &intervalJoin[K, L, R, O]{f: f}
+	j := &intervalJoin[K, L, R, O]{f: f, clock: iv.clock}
 	j.left = newJoinSide[L](s, "left", iv.lower, iv.upper, kind == LeftOuter || kind == FullOuter)
 	j.right = newJoinSide[R](s, "right", -iv.upper, -iv.lower, kind == RightOuter || kind == FullOuter)
 	s.timed = true // that it is not was said before
-	j.ends = NewTimer(s, "ends", j.onEnd)
+	j.ends = NewTimer(s, "ends", j.onEnd, iv.domain()...)
 	return j
 }
 
+// domain is the time that the ends of an interval are in.
+func (iv Interval) domain() []TimeDomain {
+	if iv.clock {
+		return []TimeDomain{ProcessingTime}
+	}
+	return nil
+}
+
+// time is that of the record in hand; ok is false if it is late.
+func (j *intervalJoin[K, L, R, O]) time(ctx *Context) (at Time, ok bool) {
+	if j.clock {
+		return ctx.ProcessingTime(), true
+	}
+	return ctx.time, !ctx.late()
+}
+
+// until has what ends at a time forgotten then: by the clock, whose next reading may be the same, an instant later.
+func (j *intervalJoin[K, L, R, O]) until(ctx *Context, end Time) {
+	if j.clock {
+		end = end.Add(1)
+	}
+	j.ends.Set(ctx, end)
+}
+
 func (j *intervalJoin[K, L, R, O]) OnLeft(ctx *Context, key K, l L, out Out[O]) error {
-	if ctx.late() {
+	at, ok := j.time(ctx)
+	if !ok {
 		return nil
 	}
 	matched := false
-	for r := range j.right.partners(ctx, &j.left) {
-		out.at(max(ctx.time, r.At), j.f(key, &l, &r.Val))
+	for r := range j.right.partners(ctx, at, &j.left) {
+		out.at(max(at, r.At), j.f(key, &l, &r.Val))
 		matched = true
 	}
-	j.ends.Set(ctx, j.left.keep(ctx, l, matched))
+	j.until(ctx, j.left.keep(ctx, at, l, matched))
 	return nil
 }
 
 func (j *intervalJoin[K, L, R, O]) OnRight(ctx *Context, key K, r R, out Out[O]) error {
-	if ctx.late() {
+	at, ok := j.time(ctx)
+	if !ok {
 		return nil
 	}
 	matched := false
-	for l := range j.left.partners(ctx, &j.right) {
-		out.at(max(ctx.time, l.At), j.f(key, &l.Val, &r))
+	for l := range j.left.partners(ctx, at, &j.right) {
+		out.at(max(at, l.At), j.f(key, &l.Val, &r))
 		matched = true
 	}
-	j.ends.Set(ctx, j.right.keep(ctx, r, matched))
+	j.until(ctx, j.right.keep(ctx, at, r, matched))
 	return nil
 }
 
 // onEnd forgets the records whose time is over.
 func (j *intervalJoin[K, L, R, O]) onEnd(ctx *Context, key K, at Time, out Out[O]) error {
+	if j.clock {
+		at-- // the reverse of until
+	}
 	for l := range j.left.ended(ctx, at) {
 		out.Emit(j.f(key, &l, nil))
 	}
@@ -141,17 +190,17 @@ func newJoinSide[T any](s *Setup, name string, lower, upper time.Duration, alone
 // end is when no partner of a record at t can come any more.
 func (s *joinSide[T]) end(t Time) Time { return t.Add(max(s.upper, 0)) }
 
-// keep stores the record in hand and returns its end.
-func (s *joinSide[T]) keep(ctx *Context, v T, matched bool) Time {
+// keep stores a record and returns its end.
+func (s *joinSide[T]) keep(ctx *Context, at Time, v T, matched bool) Time {
 	n := s.next.Ref(ctx)
-	s.recs.Put(ctx, *n, waiting[T]{ctx.time, matched, v})
+	s.recs.Put(ctx, *n, waiting[T]{at, matched, v})
 	*n++
-	return s.end(ctx.time)
+	return s.end(at)
 }
 
-// partners goes through the records that belong to the record in hand, which is of the other side.
-func (s *joinSide[T]) partners(ctx *Context, other interface{ span(Time) (first, last Time) }) iter.Seq[waiting[T]] {
-	first, last := other.span(ctx.time)
+// partners goes through the records that belong to one at a time, which is of the other side.
+func (s *joinSide[T]) partners(ctx *Context, at Time, other interface{ span(Time) (first, last Time) }) iter.Seq[waiting[T]] {
+	first, last := other.span(at)
 	return func(yield func(waiting[T]) bool) {
 		for n, w := range s.recs.All(ctx) {
 			if w.At < first || w.At > last {
