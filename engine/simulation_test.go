@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -41,6 +42,7 @@ var simulatedJobs = []struct {
 	{"parallelisms", simulatedParallelisms},
 	{"broadcast", simulatedBroadcast},
 	{"each", simulatedEach},
+	{"calls", simulatedCalls},
 }
 
 // simulated is one job with its input, and what a batch makes of that.
@@ -531,5 +533,26 @@ func simulatedEach(rnd *rand.Rand) simulated {
 	for _, e := range all {
 		s.want = append(s.want, fmt.Sprint(e.N))
 	}
+	return s
+}
+
+// simulatedCalls asks a service, in windows of time that nothing may be late for.
+func simulatedCalls(rnd *rand.Rand) simulated {
+	in, all := randomEvents(rnd, 200)
+	failures := rnd.IntN(3)
+	o := engine.AsyncOptions{Unordered: rnd.IntN(2) == 0, Capacity: 1 + rnd.IntN(8), Retry: engine.AsyncRetry{Attempts: 2}}
+	out, busy := new(enginetest.Sink[string]), new(atomic.Int64)
+	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		src := flakySource(job, "in", in, rnd, &failures)
+		asked := engine.Async(src, "ask", o, func(_ context.Context, e event) (event, error) {
+			if e.N%50 == 7 && busy.Add(1) == 1 {
+				return e, errors.New("busy")
+			}
+			return e, nil
+		})
+		sums := engine.Aggregate(engine.Window(engine.KeyBy(asked, ofKey), engine.Tumbling(5*time.Minute)), "sum", sum{})
+		engine.To(sums, "out", out)
+	}}
+	s.want = wantSums(all)
 	return s
 }

@@ -31,6 +31,7 @@ func batch(n int64) map[string][]string {
 		"join":               joined(all),
 		"process":            bucketed(all),
 		"union":              tallied(all),
+		"async":              answered(all),
 	}
 }
 
@@ -211,6 +212,14 @@ func tallied(all []reading) (rows []string) {
 			sum += 2 * r.N
 		}
 		rows = append(rows, fmt.Sprintf("key %d: %d %d %d", key, 2*len(rs), 2*len(rs), sum))
+	}
+	return rows
+}
+
+// answered is one answer for each record.
+func answered(all []reading) (rows []string) {
+	for _, r := range all {
+		rows = append(rows, answer(r).Row)
 	}
 	return rows
 }

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -107,6 +108,7 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 			return result{pairOf(key, l, r).Row + " in " + w.String()}
 		}))
 	to("each", engine.ProcessEach(engine.Rebalance(in), "each", newSieve).Parallelism(3))
+	to("async", engine.Async(in, "async", engine.AsyncOptions{Unordered: true, Capacity: 50}, func(_ context.Context, r reading) (result, error) { return answer(r), nil }))
 	o.Splits, o.Rate, o.Count = 1, o.Rate*rules/float64(o.Count), rules // over about the same time
 	factors := engine.From(job, "rules", engine.Generate(o, func(i int64, _ time.Time) rule { return rule{i % classes, i} }),
 		engine.EventTime(rule.time, engine.Monotonous()))
@@ -114,6 +116,9 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 	to("process", engine.Process(byKey, "process", newBuckets))
 	to("union", engine.Process(engine.KeyBy(engine.Union(odd, even, in), reading.key), "union", newTally))
 }
+
+// answer is what a service says to a record.
+func answer(r reading) result { return result{fmt.Sprint("asked for ", r.N)} }
 
 // spread is an accumulator of number, sum and range.
 type spread struct{ n, sum, least, most int64 }
