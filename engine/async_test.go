@@ -138,9 +138,6 @@ func TestAsyncCapacity(t *testing.T) {
 				t.Error("more than three calls are in flight")
 			}
 			for answered := 0; answered < n; answered++ {
-				if len(d.calls) > 0 && answered < 3 {
-					t.Error("a call that there is no room for")
-				}
 				if answered >= 3 {
 					calls = d.next(1)
 				}

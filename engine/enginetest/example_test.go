@@ -2,6 +2,7 @@ package enginetest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -120,7 +121,8 @@ func ExampleOperator2() {
 func ExampleHarness_PushError() {
 	defer t.end()
 	h := enginetest.Process(t, lastDigit, newTotals)
-	fmt.Println(h.PushError(noon, -13))
+	failed, _ := errors.AsType[*engine.OperatorError](h.PushError(noon, -13))
+	fmt.Printf("operator %q, key %s, record %s: %v\n", failed.UID, failed.Key, failed.Record, failed.Err)
 	// Output:
 	// operator "operator", key 3, record -13: negative
 }

@@ -161,6 +161,7 @@ func (l *life) course() error {
 		l.mu.Lock()
 		ended, fault := l.ended || l.killed, l.fault
 		slices.SortFunc(l.waiting, func(a, b *waiter) int { return strings.Compare(a.task, b.task) })
+		nobody := len(l.waiting) == 0
 		l.mu.Unlock()
 		switch {
 		case ended || fault != nil:
@@ -168,7 +169,7 @@ func (l *life) course() error {
 		case l.steps == manySteps:
 			return fmt.Errorf("the job has not come to its end in %d steps", manySteps)
 		case l.happens():
-		case len(l.waiting) == 0:
+		case nobody:
 			if !l.sleep() {
 				return fmt.Errorf("nothing happens any more:\n%s", stacks())
 			}
@@ -195,7 +196,9 @@ func (l *life) sleep() bool {
 // pass lets time pass while tasks wait.
 func (l *life) pass(d time.Duration) {
 	l.steps++
+	l.mu.Lock() // whoever time wakes comes after this
 	l.w.tell("%s pass", d)
+	l.mu.Unlock()
 	time.Sleep(d)
 }
 
@@ -204,6 +207,8 @@ func (l *life) choose() *waiter {
 	if l.w.rnd.IntN(100) == 0 {
 		l.weights = l.w.rnd.Uint64()
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	total := 0
 	for _, x := range l.waiting {
 		total += l.weight(x)
@@ -211,9 +216,7 @@ func (l *life) choose() *waiter {
 	at := l.w.rnd.IntN(total)
 	for i, x := range l.waiting {
 		if at -= l.weight(x); at < 0 {
-			l.mu.Lock()
 			l.waiting = slices.Delete(l.waiting, i, i+1)
-			l.mu.Unlock()
 			return x
 		}
 	}

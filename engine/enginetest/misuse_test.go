@@ -73,7 +73,7 @@ func TestMisuse(t *testing.T) {
 		misuse func(h harness)
 		says   string
 	}{
-		"record fails":            {func(h harness) { h.Push(noon, -3) }, "key -3, record -3: negative"},
+		"record fails":            {func(h harness) { h.Push(noon, -3) }, "key -3, record -3 (source"},
 		"record does not fail":    {func(h harness) { h.PushError(noon, 3) }, "the operator took the record 3, which it was to fail on"},
 		"watermark goes back":     {func(h harness) { h.Watermark(noon); h.Watermark(noon.Add(-1)) }, "is before the last one"},
 		"time out of range":       {func(h harness) { h.Push(time.Time{}, 3) }, "outside the years 1678 to 2261"},
