@@ -74,6 +74,15 @@ func longInput(t *testing.T) string {
 	return input
 }
 
+// stopped returns when a signal has stopped the process.
+func (p *process) stopped() {
+	p.t.Helper()
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		p.t.Fatalf("waiting for the stop: %v, status %x", err, status)
+	}
+}
+
 // TestStalledOwner stops a process in its tracks: while it is there nobody else gets its directory, whatever becomes of the
 // file with its pid, and when it wakes it goes on.
 func TestStalledOwner(t *testing.T) {
@@ -81,6 +90,7 @@ func TestStalledOwner(t *testing.T) {
 	owner := startProcess(t, dir, "flights", "--rate", "2000", "--input", input, "--output", "out")
 	owner.checkpoints(2)
 	owner.signal(syscall.SIGSTOP)
+	owner.stopped()
 	state := filepath.Join(dir, "pagetide-data", "flights")
 	newest := newestMetadata(t, state)
 	before := files(t, state)
