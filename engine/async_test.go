@@ -407,16 +407,7 @@ func TestAsyncRestoresOrder(t *testing.T) {
 // TestRandomAsync runs windows behind calls that end in any order, while calls, records, sinks and storage fail and the job
 // is stopped and resumed at other parallelisms. What is committed is what a batch makes of the same input.
 func TestRandomAsync(t *testing.T) {
-	seeds := uint64(60)
-	if testing.Short() {
-		seeds = 12
-	}
-	for seed := range seeds {
-		if fault := randomAsync(t, seed); fault != nil {
-			t.Fatalf("seed %d: %v", seed, fault)
-		}
-	}
-	noneLeft(t)
+	eachSeed(t, 60, 12, randomAsync)
 }
 
 func randomAsync(t *testing.T, seed uint64) error {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,10 +31,10 @@ type ruled struct {
 	rules engine.BroadcastState[string, int64]
 	texts engine.BroadcastState[int64, string]
 	end   engine.Timer
-	seen  *atomic.Int64
+	seen  func() // called for each rule that a subtask takes in
 }
 
-func newRuled(seen *atomic.Int64) func(s *engine.Setup) *ruled {
+func newRuled(seen func()) func(s *engine.Setup) *ruled {
 	return func(s *engine.Setup) *ruled {
 		r := &ruled{seen: seen, sum: engine.NewCell[int64](s, "sum")}
 		r.rules = engine.NewBroadcastState[string, int64](s, "rules")
@@ -59,7 +58,7 @@ func (r *ruled) OnRecord(ctx *engine.Context, key string, e event, out engine.Ou
 }
 
 func (r *ruled) OnBroadcast(ctx *engine.Context, u decree, _ engine.Out[string]) error {
-	r.seen.Add(1)
+	defer r.seen()
 	if old, ok := r.rules.Get(ctx, u.Name); ok {
 		r.texts.Delete(ctx, old)
 	}
@@ -85,7 +84,7 @@ func (r *ruled) show(ctx *engine.Context, key string) string {
 	return fmt.Sprint(key, " ", *r.sum.Ref(ctx), " ", rules)
 }
 
-func ruledJob(events engine.Source[event], rules engine.Source[decree], check func(event) error, seen *atomic.Int64, out engine.Sink[string]) *engine.Job {
+func ruledJob(events engine.Source[event], rules engine.Source[decree], check func(event) error, seen func(), out engine.Sink[string]) *engine.Job {
 	job := engine.NewJob("ruled")
 	in := engine.From(job, "in", events, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Hour)))
 	checked := engine.FlatMap(in, func(e event, out engine.Out[event]) error {
@@ -107,9 +106,9 @@ func TestBroadcastReachesAll(t *testing.T) {
 	var rows []string
 	for stage, p := range []int{1, 4, 2, 3} {
 		o.Parallelism, o.MaxParallelism = p, []int{0, 0, 7, 200}[stage]
-		var seen atomic.Int64
-		r := start(t, ruledJob(events, rules, func(event) error { return nil }, &seen, out), o)
 		const fresh = 100
+		seen := make(chan struct{}, p*(fresh+1))
+		r := start(t, ruledJob(events, rules, func(event) error { return nil }, func() { seen <- struct{}{} }, out), o)
 		for i := range fresh {
 			n := int64(stage*fresh + i)
 			want[fmt.Sprint("r", n)] = n
@@ -117,8 +116,8 @@ func TestBroadcastReachesAll(t *testing.T) {
 		}
 		rules.add(0, decree{Name: fmt.Sprint("r", stage), Drop: true, At: t0})
 		delete(want, fmt.Sprint("r", stage))
-		for seen.Load() < int64(p*(fresh+1)) {
-			time.Sleep(time.Millisecond)
+		for range cap(seen) {
+			<-seen
 		}
 		for i := range 20 { // keys enough for each subtask
 			key := fmt.Sprintf("%d-%d", stage, i)
@@ -204,7 +203,7 @@ func TestRandomBroadcast(t *testing.T) {
 					return errors.New("injected")
 				}
 				return nil
-			}, new(atomic.Int64), flakyLog(d, out))
+			}, func() {}, flakyLog(d, out))
 		}
 		if err := endure(t, rnd, vfs.NewFault(vfs.NewMem()), build); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -274,7 +273,7 @@ func TestBroadcastMisuse(t *testing.T) {
 
 // TestBroadcastUID: the operator in the checkpoint is the job's, and nobody else's.
 func TestBroadcastUID(t *testing.T) {
-	job := ruledJob(engine.SliceSource(events(1)...), engine.SliceSource[decree](), func(event) error { return nil }, new(atomic.Int64), newLog())
+	job := ruledJob(engine.SliceSource(events(1)...), engine.SliceSource[decree](), func(event) error { return nil }, func() {}, newLog())
 	src := engine.From(job, "ruled.broadcast", engine.SliceSource("x"))
 	byKey := engine.KeyBy(src, func(s string) string { return s })
 	engine.To(engine.Process(byKey, "keyed", func(s *engine.Setup) engine.Func[string, string, string] {

@@ -239,16 +239,7 @@ func TestClockTimersRefused(t *testing.T) {
 // TestRandomClockTimers runs reminders while time jumps ahead, records, sinks and storage fail, and the job is stopped and
 // resumed at other parallelisms. Each record is sent again, once.
 func TestRandomClockTimers(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
-		if fault := randomReminders(t, seed); fault != nil {
-			t.Fatalf("seed %d: %v", seed, fault)
-		}
-	}
-	noneLeft(t)
+	eachSeed(t, 40, 10, randomReminders)
 }
 
 func randomReminders(t *testing.T, seed uint64) error {

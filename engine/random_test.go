@@ -18,12 +18,17 @@ import (
 // have committed, storage fails, checkpoints come at random moments, the job is stopped and resumed at another
 // parallelism, another maximum of it, and with another backend. What is committed in the end is what a batch makes of the same input.
 func TestRandomJobs(t *testing.T) {
-	seeds := uint64(100)
+	eachSeed(t, 100, 15, randomJob)
+}
+
+// eachSeed runs a test for many seeds, with -short for few. Nothing of the jobs may be left after it.
+func eachSeed(t *testing.T, many, few uint64, run func(*testing.T, uint64) error) {
+	t.Helper()
 	if testing.Short() {
-		seeds = 15
+		many = few
 	}
-	for seed := range seeds {
-		if fault := randomJob(t, seed); fault != nil {
+	for seed := range many {
+		if fault := run(t, seed); fault != nil {
 			t.Fatalf("seed %d: %v", seed, fault)
 		}
 	}

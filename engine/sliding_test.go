@@ -59,16 +59,7 @@ func windowsOf(all []event, size, slide time.Duration) (rows []string) {
 // TestRandomSlidingWindows has records, sinks and storage fail and the job stopped and resumed at other parallelisms; sizes
 // that slides divide, and sizes that they do not; keys that are silent for many windows.
 func TestRandomSlidingWindows(t *testing.T) {
-	seeds := uint64(80)
-	if testing.Short() {
-		seeds = 15
-	}
-	for seed := range seeds {
-		if fault := randomSliding(t, seed); fault != nil {
-			t.Fatalf("seed %d: %v", seed, fault)
-		}
-	}
-	noneLeft(t)
+	eachSeed(t, 80, 15, randomSliding)
 }
 
 func randomSliding(t *testing.T, seed uint64) error {

@@ -65,16 +65,7 @@ func (c windowCase) buildJoin(l, r engine.Stream[event]) engine.Stream[string] {
 // TestRandomWindowJoins joins random streams while records, sinks and storage fail and the job is stopped and resumed at
 // other parallelisms.
 func TestRandomWindowJoins(t *testing.T) {
-	seeds := uint64(80)
-	if testing.Short() {
-		seeds = 15
-	}
-	for seed := range seeds {
-		if fault := randomWindowJoin(t, seed); fault != nil {
-			t.Fatalf("seed %d: %v", seed, fault)
-		}
-	}
-	noneLeft(t)
+	eachSeed(t, 80, 15, randomWindowJoin)
 }
 
 func randomWindowJoin(t *testing.T, seed uint64) error {
@@ -127,35 +118,15 @@ func TestWindowJoinBySteps(t *testing.T) {
 			c.assign, c.model.clock = c.assign.InProcessingTime(), true
 		}
 		h := enginetest.Operator2(t, c.buildJoin)
-		mark := t0
-		for n := range int64(80) {
-			c.model.now = engine.TimeOf(h.Now())
-			switch p := rnd.IntN(20); {
-			case p < 14:
-				e := event{Key: fmt.Sprint("k", rnd.IntN(3)), N: n, At: mark.Add(time.Duration(rnd.IntN(9000)-3000) * time.Millisecond)}
-				if n%2 == 0 {
-					h.PushLeft(e.At, e)
-				} else {
-					h.PushRight(e.At, e)
-				}
-				c.model.record(e)
-			case p < 17:
-				mark = mark.Add(time.Duration(rnd.IntN(5000)) * time.Millisecond)
-				if h.Watermark(mark); !c.model.clock {
-					c.model.advance(engine.TimeOf(mark))
-				}
-			case p < 19:
-				h.Advance(time.Duration(rnd.IntN(4000)) * time.Millisecond)
-				c.model.tick(engine.TimeOf(h.Now()))
-			default:
-				h.Rescale(1 + rnd.IntN(3))
+		push := func(e event) {
+			if e.N%2 == 0 {
+				h.PushLeft(e.At, e)
+			} else {
+				h.PushRight(e.At, e)
 			}
 		}
-		h.End()
-		c.model.advance(engine.MaxTime)
-		got := slices.Sorted(slices.Values(h.Out()))
-		if slices.Sort(c.model.rows); !slices.Equal(got, c.model.rows) {
-			t.Fatalf("seed %d, %s: %d rows, want %d: %s", seed, c.name, len(got), len(c.model.rows), firstDifference(got, c.model.rows))
+		if fault := c.bySteps(rnd, h, push, func(p int) { h.Rescale(p) }); fault != nil {
+			t.Fatalf("seed %d, %v", seed, fault)
 		}
 	}
 }

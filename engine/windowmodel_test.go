@@ -337,48 +337,57 @@ func TestWindowsByTheClock(t *testing.T) {
 		}
 		c.model.pane, c.model.sorted = 0, true
 		h := enginetest.Operator(t, c.build)
-		mark := t0
-		for n := range int64(100) {
-			c.model.now = engine.TimeOf(h.Now())
-			switch p := rnd.IntN(20); {
-			case p < 13:
-				e := event{Key: fmt.Sprint("k", rnd.IntN(3)), N: n, At: mark.Add(time.Duration(rnd.IntN(9000)-2000) * time.Millisecond)}
-				h.Push(e.At, e)
-				c.model.record(e)
-			case p < 15:
-				mark = mark.Add(time.Duration(rnd.IntN(5000)) * time.Millisecond)
-				if h.Watermark(mark); !c.model.clock {
-					c.model.advance(engine.TimeOf(mark))
-				}
-			case p < 19:
-				h.Advance(time.Duration(rnd.IntN(4000)) * time.Millisecond)
-				c.model.tick(engine.TimeOf(h.Now()))
-			default:
-				h.Rescale(1 + rnd.IntN(3))
-			}
-		}
-		h.End()
-		c.model.advance(engine.MaxTime)
-		got := slices.Sorted(slices.Values(h.Out()))
-		if slices.Sort(c.model.rows); !slices.Equal(got, c.model.rows) {
-			t.Fatalf("seed %d, %s: %d results, want %d: %s", seed, c.name, len(got), len(c.model.rows), firstDifference(got, c.model.rows))
+		push := func(e event) { h.Push(e.At, e) }
+		if fault := c.bySteps(rnd, h, push, func(p int) { h.Rescale(p) }); fault != nil {
+			t.Fatalf("seed %d, %v", seed, fault)
 		}
 	}
+}
+
+// stepped is a harness, of one input or two.
+type stepped interface {
+	Now() time.Time
+	Watermark(time.Time)
+	Advance(time.Duration)
+	End()
+	Out() []string
+}
+
+// bySteps does the same to a harness and to the model, some records late, and compares what comes out.
+func (c *windowCase) bySteps(rnd *rand.Rand, h stepped, push func(event), rescale func(int)) error {
+	m, mark := &c.model, t0
+	for n := range int64(100) {
+		m.now = engine.TimeOf(h.Now())
+		switch p := rnd.IntN(20); {
+		case p < 13:
+			e := event{Key: fmt.Sprint("k", rnd.IntN(3)), N: n, At: mark.Add(time.Duration(rnd.IntN(9000)-2500) * time.Millisecond)}
+			push(e)
+			m.record(e)
+		case p < 16:
+			mark = mark.Add(time.Duration(rnd.IntN(5000)) * time.Millisecond)
+			if h.Watermark(mark); !m.clock {
+				m.advance(engine.TimeOf(mark))
+			}
+		case p < 19:
+			h.Advance(time.Duration(rnd.IntN(4000)) * time.Millisecond)
+			m.tick(engine.TimeOf(h.Now()))
+		default:
+			rescale(1 + rnd.IntN(3))
+		}
+	}
+	h.End()
+	m.advance(engine.MaxTime)
+	got := slices.Sorted(slices.Values(h.Out()))
+	if slices.Sort(m.rows); !slices.Equal(got, m.rows) {
+		return fmt.Errorf("%s: %d results, want %d: %s", c.name, len(got), len(m.rows), firstDifference(got, m.rows))
+	}
+	return nil
 }
 
 // TestRandomWindows has records, sinks and storage fail and the job stopped and resumed at other parallelisms. What is
 // committed is what the model makes of the same input, which is late for nothing.
 func TestRandomWindows(t *testing.T) {
-	seeds := uint64(120)
-	if testing.Short() {
-		seeds = 20
-	}
-	for seed := range seeds {
-		if fault := randomWindows(t, seed); fault != nil {
-			t.Fatalf("seed %d: %v", seed, fault)
-		}
-	}
-	noneLeft(t)
+	eachSeed(t, 120, 20, randomWindows)
 }
 
 func randomWindows(t *testing.T, seed uint64) error {

@@ -74,22 +74,28 @@ func (k *killer) run(n, rate int, kill time.Duration) {
 		args = append(args, "--rate", strconv.Itoa(rate))
 	}
 	cmd := exec.Command(binary(k.t), args...)
+	runUntil(k.t, cmd, kill)
+}
+
+// runUntil runs a process and kills it after a while, which it must outlast, or waits for its end if the while is zero.
+func runUntil(t *testing.T, cmd *exec.Cmd, kill time.Duration) {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
-		k.t.Fatal(err)
+		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	if kill == 0 {
 		if err := <-ended; err != nil {
-			k.t.Fatalf("last run: %v\n%s\n%s", err, cmd, &stderr)
+			t.Fatalf("last run: %v\n%s\n%s", err, cmd, &stderr)
 		}
 		return
 	}
 	select {
 	case err := <-ended:
-		k.t.Fatalf("run %d ended before it was killed: %v\n%s\n%s", n, err, cmd, &stderr)
+		t.Fatalf("it ended before it was killed: %v\n%s\n%s", err, cmd, &stderr)
 	case <-time.After(kill):
 		cmd.Process.Kill()
 		<-ended

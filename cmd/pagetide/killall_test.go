@@ -48,26 +48,7 @@ func (k *allKiller) run(parallelism int, kill time.Duration) {
 		"-D", "parallelism.default="+strconv.Itoa(parallelism),
 		"every-operator", "--rows", strconv.Itoa(k.rows), "--rate", strconv.Itoa(k.rate), "--output", filepath.Join(k.dir, "out"))
 	cmd.Env = append(os.Environ(), asProgram+"=1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		k.t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	if kill == 0 {
-		if err := <-ended; err != nil {
-			k.t.Fatalf("last run: %v\n%s\n%s", err, cmd, &stderr)
-		}
-		return
-	}
-	select {
-	case err := <-ended:
-		k.t.Fatalf("it ended before it was killed: %v\n%s\n%s", err, cmd, &stderr)
-	case <-time.After(kill):
-		cmd.Process.Kill()
-		<-ended
-	}
+	runUntil(k.t, cmd, kill)
 }
 
 // compare reads what a sink has committed.
