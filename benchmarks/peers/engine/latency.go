@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/benchmarks/peers/result"
@@ -60,13 +61,14 @@ func (b *bench) latency() {
 type timedJob struct {
 	pipeline, name string
 	work           *work[numbered]
-	pace           pace
-	seen           histogram
+	seen           histogram     // until it is settled, the sink's
+	shown          atomic.Int64  // results that the sink has seen
+	bell           chan struct{} // has an item after each batch of results; capacity 1
 	rounds         []result.Latency
 }
 
 func (b *bench) timed(pipeline, name string, every time.Duration) *timedJob {
-	j := &timedJob{pipeline: pipeline, name: name}
+	j := &timedJob{pipeline: pipeline, name: name, bell: make(chan struct{}, 1)}
 	j.work = start(b, "latency", numberedClicks(latencyUsers), latencyUsers, every, func(job *engine.Job, in engine.Source[numbered]) {
 		engine.To(totals(job, in, 1), "out", engine.SinkFunc(func(_ context.Context, rows []total) error {
 			j.see(rows)
@@ -97,8 +99,10 @@ func totals(job *engine.Job, in engine.Source[numbered], oneOf int64) engine.Str
 	})
 }
 
-// see notes that results are with the sink now. Those of a turn without a pace count as nothing.
+// see notes that results are with the sink now. Those of a turn without a pace are not timed.
 func (j *timedJob) see(rows []total) {
+	defer ring(j.bell)
+	defer j.shown.Add(int64(len(rows)))
 	p := j.work.src.gates[0].pace.Load()
 	if p == nil {
 		return
@@ -123,12 +127,27 @@ func (j *timedJob) saturate(d time.Duration) float64 {
 
 // round lets records come at a rate for a while.
 func (j *timedJob) round(d time.Duration, rate float64, counts bool) {
-	time.Sleep(20 * time.Millisecond) // until the results of the turn before are seen
+	j.settle()
 	j.seen.reset()
 	j.work.paced(d, rate)
-	time.Sleep(20 * time.Millisecond)
+	j.settle()
 	if counts {
 		j.rounds = append(j.rounds, j.seen.quantiles())
+	}
+}
+
+// settle waits until the results of all records that were read are with the sink.
+func (j *timedJob) settle() {
+	for read := j.work.stand(0); j.shown.Load() < read; {
+		<-j.bell
+	}
+}
+
+// ring rings a bell of capacity 1.
+func ring(bell chan<- struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
 	}
 }
 
@@ -171,7 +190,7 @@ func (b *bench) transactional() {
 	const oneOf = 100
 	j := &timedJob{pipeline: "latency through a transactional file sink, 100k keys", name: "checkpoints each 50 ms"}
 	dir := b.folder + "/transactional"
-	sink := &visible{Sink: file.JSONLinesSink[total](dir), job: j, open: map[string][]int64{}}
+	sink := &visible{Sink: file.JSONLinesSink[total](dir), job: j, bell: make(chan struct{}, 1), open: map[string][]int64{}}
 	j.work = start(b, "transactional", numberedClicks(latencyUsers), latencyUsers, 50*time.Millisecond, func(job *engine.Job, in engine.Source[numbered]) {
 		engine.To(totals(job, in, oneOf), "out", engine.Sink[total](sink))
 	})
@@ -197,21 +216,26 @@ func (b *bench) transactional() {
 type visible struct {
 	engine.Sink[total]
 	job  *timedJob
+	bell chan struct{} // has an item after each commit; capacity 1
 	mu   sync.Mutex
 	open map[string][]int64 // guarded by mu: numbers of the records of transactions that are not committed
 }
 
-// drain waits until nothing is open.
+// drain waits until all that was written is visible.
 func (v *visible) drain() {
-	for {
-		time.Sleep(120 * time.Millisecond) // two checkpoints
-		v.mu.Lock()
-		n := len(v.open)
-		v.mu.Unlock()
-		if n == 0 {
-			return
-		}
+	v.job.work.stand(0)
+	_, err := v.job.work.running.Checkpoint(context.Background())
+	check(err)
+	for v.waits() {
+		<-v.bell
 	}
+}
+
+// waits says whether something that was prepared is not visible yet.
+func (v *visible) waits() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.open) > 0
 }
 
 func (v *visible) Open(ctx context.Context, t engine.Task) (engine.Writer[total], error) {
@@ -223,6 +247,7 @@ func (v *visible) Commit(ctx context.Context, txn engine.Txn) error {
 	if err := v.Sink.Commit(ctx, txn); err != nil {
 		return err
 	}
+	defer ring(v.bell)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p := v.job.work.src.gates[0].pace.Load()
