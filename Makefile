@@ -8,6 +8,8 @@ ROWS     ?= 200000
 SIZE     ?= 1
 SEEDS    ?= 10000
 FIRST    ?= 0
+# Tests make much garbage beside a small heap: with the collector's default they would spend half of their time in it.
+export GOGC ?= 400
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
@@ -24,15 +26,22 @@ test: ## run all tests
 
 # Simulations have one task go on at a time, so there is nothing to race for; and the race detector of Go 1.26 crashes now and
 # then where a timer is due in one. The others are one goroutine's work for minutes, which the other gates do.
-NO_RACE = ^(TestSimulatedJobs|TestSimulationsRepeat|TestRunCommitsEachRowOnce|TestRunShowsWhatASinkWithoutTransactionsGets|TestRunIsItsSeed|TestAlertsAfterKills|TestCrashOfAWholeJob|TestFrozenInPython|TestImportsGoOneWay|TestMisuseDoesNotCompile)$$
+NO_RACE = ^(TestSimulatedJobs|TestSimulationsRepeat|TestRunCommitsEachRowOnce|TestRunShowsWhatASinkWithoutTransactionsGets|TestRunIsItsSeed|TestAlertsAfterKills|TestCrashOfAWholeJob|TestFrozenInPython|TestImportsGoOneWay|TestMisuseDoesNotCompile|TestChainBounds)$$
 
 .PHONY: race
 race: ## run the tests under the race detector, with state on the Go heap where it can see it
 	$(GO) test -race -short -tags heaparena -skip '$(NO_RACE)' ./meta ./mmapstate ./snapshotter/... ./engine/...
 
+# What crash, faults and corrupt run in full, and with invariants.
+PROVED = ^(TestCrashAnywhere|TestKillThenPowerCut|TestCrashDuringRecovery|TestFaultAtEveryCall|TestCorrupt|TestCrashOfAWholeJob|TestFaultInAWholeJob)$$
+
+.PHONY: rest
+rest: ## run all tests but those that crash, faults and corrupt run in full
+	$(GO) test -skip '$(PROVED)' ./...
+
 .PHONY: invariants
-invariants: ## run the tests of state with every clean page checked at every freeze, and the order of file-system calls
-	$(GO) test -short -tags invariants ./mmapstate ./snapshotter ./engine
+invariants: ## the same for state, with every clean page checked at every freeze, and the order of file-system calls
+	$(GO) test -short -tags invariants -skip '$(PROVED)' ./mmapstate ./snapshotter ./engine
 
 .PHONY: lint
 lint: ## gofmt, vet and staticcheck

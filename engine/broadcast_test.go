@@ -174,11 +174,7 @@ func broadcastOnce(t *testing.T, path string, want map[string]int64) {
 
 // TestRandomBroadcast is TestRandomJobs for broadcast state: what is left of the rules at the end is what a batch leaves.
 func TestRandomBroadcast(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 8
-	}
-	for seed := range seeds {
+	for seed := range seeds(40, 8) {
 		rnd := rand.New(rand.NewPCG(seed, 41))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 42))}
 		in, rules, out := newFeed[event](1+rnd.IntN(2)), newFeed[decree](1+rnd.IntN(3)), newLog()

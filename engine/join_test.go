@@ -16,7 +16,7 @@ var joinKinds = []engine.JoinKind{engine.Inner, engine.LeftOuter, engine.RightOu
 // TestRandomJoins joins random streams while records, sinks and storage fail and the job is stopped and resumed at other
 // parallelisms. What is committed is what two nested loops make of the same input.
 func TestRandomJoins(t *testing.T) {
-	eachSeed(t, 60, 12, randomJoin)
+	eachSeed(t, 60, 6, randomJoin)
 }
 
 func randomJoin(t *testing.T, seed uint64) error {

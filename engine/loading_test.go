@@ -413,11 +413,7 @@ func TestVerifyEager(t *testing.T) {
 // TestCrashesWhileLoading breaks off a job with all kinds of state again and again while its state is being loaded, with
 // checkpoints in between, and compares its output with that of a model.
 func TestCrashesWhileLoading(t *testing.T) {
-	seeds := uint64(4)
-	if testing.Short() {
-		seeds = 1
-	}
-	for seed := range seeds {
+	for seed := range seeds(4, 1) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { crashWhileLoading(t, seed) })
 	}
 }

@@ -56,7 +56,7 @@ func (b *buffered) OnRecord(ctx *engine.Context, e event, out engine.Out[string]
 // TestOperatorListsMoveWithParallelism stops, fails and resumes a job at other parallelisms, and with other numbers of key
 // groups. What its operators have buffered comes out once.
 func TestOperatorListsMoveWithParallelism(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range seeds(6, 2) {
 		rnd := rand.New(rand.NewPCG(seed, 31))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 32))}
 		all := events(3_000)

@@ -70,11 +70,7 @@ func TestParallelismChanges(t *testing.T) {
 // TestRandomParallelism is TestRandomJobs for a job whose operators run in as many subtasks as chance has it, in others
 // after each stop.
 func TestRandomParallelism(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 8
-	}
-	for seed := range seeds {
+	for seed := range seeds(40, 8) {
 		rnd := rand.New(rand.NewPCG(seed, 19))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 20))}
 		all := events(200 + rnd.IntN(1_500))

@@ -24,15 +24,20 @@ func TestRandomJobs(t *testing.T) {
 // eachSeed runs a test for many seeds, with -short for few. Nothing of the jobs may be left after it.
 func eachSeed(t *testing.T, many, few uint64, run func(*testing.T, uint64) error) {
 	t.Helper()
-	if testing.Short() {
-		many = few
-	}
-	for seed := range many {
+	for seed := range seeds(many, few) {
 		if fault := run(t, seed); fault != nil {
 			t.Fatalf("seed %d: %v", seed, fault)
 		}
 	}
 	noneLeft(t)
+}
+
+// seeds says how many seeds a test takes: many, with -short few.
+func seeds(many, few uint64) uint64 {
+	if testing.Short() {
+		return few
+	}
+	return many
 }
 
 // dice are random choices that any goroutine may ask for.

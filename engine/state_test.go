@@ -218,7 +218,7 @@ func (s *states) OnRecord(ctx *engine.Context, key string, o op, out engine.Out[
 // TestStatesAgainstAModel takes random steps on every kind of state, with restarts in the middle and at another
 // parallelism, and compares what each key holds after each step with plain Go values.
 func TestStatesAgainstAModel(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range seeds(4, 2) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			ops := make([]op, 3_000)

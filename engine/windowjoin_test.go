@@ -107,11 +107,8 @@ func randomWindowJoin(t *testing.T, seed uint64) error {
 // TestWindowJoinBySteps drives joins in event and in processing time, and compares them with the model. Some records are
 // late.
 func TestWindowJoinBySteps(t *testing.T) {
-	seeds := uint64(60)
-	if testing.Short() {
-		seeds = 15
-	}
-	for seed := range seeds {
+	t.Parallel()
+	for seed := range seeds(60, 15) {
 		rnd := rand.New(rand.NewPCG(seed, 43))
 		c := joinCase(rnd)
 		if rnd.IntN(3) == 0 {

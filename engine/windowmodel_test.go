@@ -299,11 +299,8 @@ func ages(rnd *rand.Rand, in *feed[event], m *windowModel) {
 
 // TestWindowsAsTheModel compares every kind of window with a naive one, record by record, on input that is late for some.
 func TestWindowsAsTheModel(t *testing.T) {
-	seeds := uint64(300)
-	if testing.Short() {
-		seeds = 60
-	}
-	for seed := range seeds {
+	t.Parallel()
+	for seed := range seeds(300, 20) {
 		rnd := rand.New(rand.NewPCG(seed, 31))
 		c := randomWindow(rnd)
 		in, rows := newFeed[event](1), newLog()
@@ -325,11 +322,8 @@ func TestWindowsAsTheModel(t *testing.T) {
 // TestWindowsByTheClock drives windows in event and in processing time, with early results, by steps, and compares them
 // with the model.
 func TestWindowsByTheClock(t *testing.T) {
-	seeds := uint64(150)
-	if testing.Short() {
-		seeds = 40
-	}
-	for seed := range seeds {
+	t.Parallel()
+	for seed := range seeds(150, 12) {
 		rnd := rand.New(rand.NewPCG(seed, 37))
 		c := randomWindow(rnd)
 		if c.model.lateness == 0 && rnd.IntN(2) == 0 {
@@ -436,11 +430,7 @@ func among(rows, want []string) []string {
 // TestRandomWindowsByTheClock has a job endure the same with windows in processing time. Which windows there are is up to
 // the machine; that each record is in one is not.
 func TestRandomWindowsByTheClock(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	for seed := range seeds(40, 10) {
 		rnd := rand.New(rand.NewPCG(seed, 38))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 39))}
 		in, all := randomEvents(rnd, 2000)
@@ -515,11 +505,7 @@ func flaky(in engine.Stream[event], d *dice) engine.Stream[event] {
 
 // TestRandomCountWindows is TestRandomWindows for windows of so many records, which depend on their order: one split.
 func TestRandomCountWindows(t *testing.T) {
-	seeds := uint64(40)
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	for seed := range seeds(40, 10) {
 		rnd := rand.New(rand.NewPCG(seed, 34))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 35))}
 		n, all := 1+rnd.IntN(20), rnd.IntN(2) == 0
@@ -566,7 +552,8 @@ func countRows(recs []event, n int, m *windowModel) (rows []string) {
 
 // TestWindowsLeaveNothing looks at the state when all windows but one are over: it is that of the one.
 func TestWindowsLeaveNothing(t *testing.T) {
-	for seed := range uint64(40) {
+	t.Parallel()
+	for seed := range seeds(40, 12) {
 		rnd := rand.New(rand.NewPCG(seed, 36))
 		c := randomWindow(rnd)
 		in, dir := newFeed[event](1), t.TempDir()

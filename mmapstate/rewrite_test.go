@@ -46,7 +46,10 @@ func TestEvolvedTypesAreRewritten(t *testing.T) {
 		"eager": {}, "lazy": {Lazy: true}, "preload": {Lazy: true, Preload: true}, "limit": {MemoryLimit: 1 << 20, Preload: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const n = 30_000
+			n := 30_000
+			if raceBuild {
+				n = 10_000
+			}
 			c := &chain{}
 			s := New(Options{KeyGroups: 3, HashSeed: 5})
 			defer func() { s.Close() }()

@@ -490,7 +490,7 @@ func TestKillThenPowerCut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tally := vfstest.NewTally(t, "crash", tt.name+", killed first")
-			for k := 1; killed(t, tally, tt, k) && !tally.Lost(); k++ {
+			for k := 1; killed(t, tally, tt, k) && !tally.Lost(); k += vfstest.Every(1) {
 			}
 		})
 	}

@@ -1,8 +1,8 @@
 //go:build ignore
 
-// Command prove runs one of the exhaustive suites, adds up what its workloads tell and prints a table and its results. It
-// exits 1 if anything was wrong, if a test failed, or if less was tried than the suite promises. Run it from the module's
-// root:
+// Command prove runs one of the exhaustive suites with invariants checked, adds up what its workloads tell and prints a
+// table and its results. It exits 1 if anything was wrong, if a test failed, or if less was tried than the suite promises.
+// Run it from the module's root:
 //
 //	go run ./snapshotter/testdata/prove.go [-size n] crash|faults|corrupt
 package main
@@ -71,7 +71,7 @@ var line = regexp.MustCompile(`PROOF (\S+) points=(\d+) tried=(\d+) wrong=(\d+) 
 // prove prints a line per workload as it ends, and the results.
 func (s suite) prove(name string, size int) (sum counts, err error) {
 	start := time.Now()
-	args := append([]string{"test", "-count=1", "-p=1", "-timeout=60m", "-v", "-run", s.run}, s.packages...)
+	args := append([]string{"test", "-tags=invariants", "-count=1", "-p=1", "-timeout=60m", "-v", "-run", s.run}, s.packages...)
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "PAGETIDE_PROOF="+strconv.Itoa(size))
 	cmd.Stderr = os.Stderr

@@ -49,9 +49,9 @@ func (c Crashes) CheckEnd(tally *Tally, recover func(left *vfs.Mem, marks []stri
 func (c Crashes) point(tally *Tally, n int, calls []string, recover func(*vfs.Mem, []string) error) {
 	tally.Point()
 	marks := c.Disk.Marked(n)
-	k := n
+	k, every := n, Every(c.Sample)
 	for what, left := range c.Disk.States(n, c.Seed) {
-		if k++; Size() == 0 && k%max(c.Sample, 1) != 0 {
+		if k++; k%every != 0 {
 			continue
 		}
 		tally.Try()

@@ -37,10 +37,7 @@ func Faults() (all []Fault) {
 // from run is wrong.
 func (f Fault) EveryCall(tally *Tally, run func(arm func(*vfs.Fault)) error) {
 	tally.t.Helper()
-	stride := int64(1)
-	if Size() == 0 {
-		stride = 9
-	}
+	stride := int64(Every(9))
 	var next atomic.Int64
 	var over atomic.Bool
 	var workers sync.WaitGroup

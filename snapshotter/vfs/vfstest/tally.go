@@ -17,6 +17,18 @@ func Size() int {
 	return n
 }
 
+// Every says of how many things an exhaustive test takes one: of one with Size 1 and more, else of as many as make a
+// sample. With -short samples are a quarter of that, unless PAGETIDE_PROOF asks for them.
+func Every(sample int) int {
+	switch sample = max(sample, 1); {
+	case Size() > 0:
+		return 1
+	case testing.Short() && os.Getenv("PAGETIDE_PROOF") == "":
+		return 4 * sample
+	}
+	return sample
+}
+
 // maxShown is how many wrong outcomes of one tally are told in full.
 const maxShown = 5
 
