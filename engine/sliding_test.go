@@ -107,7 +107,6 @@ func firstDifference(got, want []string) string {
 // TestSlidingTakesWhatIsLateForSomeWindows feeds records behind the watermark whose last windows are still open: each window
 // that had not closed when a record came counts it, and none that had.
 func TestSlidingTakesWhatIsLateForSomeWindows(t *testing.T) {
-	t.Parallel()
 	for seed := range seeds(200, 20) {
 		rnd := rand.New(rand.NewPCG(seed, 15))
 		slide := time.Duration(1+rnd.IntN(5)) * time.Second

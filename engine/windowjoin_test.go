@@ -107,7 +107,6 @@ func randomWindowJoin(t *testing.T, seed uint64) error {
 // TestWindowJoinBySteps drives joins in event and in processing time, and compares them with the model. Some records are
 // late.
 func TestWindowJoinBySteps(t *testing.T) {
-	t.Parallel()
 	for seed := range seeds(60, 15) {
 		rnd := rand.New(rand.NewPCG(seed, 43))
 		c := joinCase(rnd)

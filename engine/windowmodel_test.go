@@ -299,7 +299,6 @@ func ages(rnd *rand.Rand, in *feed[event], m *windowModel) {
 
 // TestWindowsAsTheModel compares every kind of window with a naive one, record by record, on input that is late for some.
 func TestWindowsAsTheModel(t *testing.T) {
-	t.Parallel()
 	for seed := range seeds(300, 20) {
 		rnd := rand.New(rand.NewPCG(seed, 31))
 		c := randomWindow(rnd)
@@ -322,7 +321,6 @@ func TestWindowsAsTheModel(t *testing.T) {
 // TestWindowsByTheClock drives windows in event and in processing time, with early results, by steps, and compares them
 // with the model.
 func TestWindowsByTheClock(t *testing.T) {
-	t.Parallel()
 	for seed := range seeds(150, 12) {
 		rnd := rand.New(rand.NewPCG(seed, 37))
 		c := randomWindow(rnd)
@@ -552,7 +550,6 @@ func countRows(recs []event, n int, m *windowModel) (rows []string) {
 
 // TestWindowsLeaveNothing looks at the state when all windows but one are over: it is that of the one.
 func TestWindowsLeaveNothing(t *testing.T) {
-	t.Parallel()
 	for seed := range seeds(40, 12) {
 		rnd := rand.New(rand.NewPCG(seed, 36))
 		c := randomWindow(rnd)
