@@ -46,6 +46,7 @@ type broadcastTask[K comparable, In, R, O any, P BroadcastProcessor[K, In, R, O]
 	user P
 	rec  *keyed[K, In] // in hand, if a record is
 	rule *R            // in hand, if a rule is
+	_    apart
 }
 
 func (p *broadcastTask[K, In, R, O, P]) onRecord(r *keyed[K, In]) {

@@ -99,6 +99,7 @@ type recordHand[T any] struct {
 	uid  string
 	recs []T
 	i    int
+	_    apart
 }
 
 // handFor makes the hand of a node's function in the subtask that is being built.

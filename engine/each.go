@@ -33,6 +33,7 @@ type eachTask[In, O any, P EachProcessor[In, O]] struct {
 	*processOp[uint32, O]
 	user P
 	rec  *In // in hand
+	_    apart
 }
 
 func (p *eachTask[In, O, P]) take(s stretch[In]) {

@@ -40,6 +40,7 @@ type keyed[K comparable, T any] struct {
 type keyedBatch[K comparable, T any] struct {
 	recs []keyed[K, T]
 	home chan *keyedBatch[K, T]
+	_    apart
 }
 
 // sender is the end of a chain that leads to other tasks.
@@ -74,32 +75,40 @@ func (c *keyColumn[K, T]) of(recs []T) []K {
 // keySender spreads records over subtasks by key group.
 type keySender[K comparable, T any] struct {
 	*route
-	keyer *mmapstate.Keyer[K]
-	keys  keyColumn[K, T]
-	open  []*keyedBatch[K, T]
-	home  chan *keyedBatch[K, T]
+	keyer  *mmapstate.Keyer[K]
+	keys   keyColumn[K, T]
+	owners []int32 // of the key groups
+	open   []*keyedBatch[K, T]
+	home   chan *keyedBatch[K, T]
 }
 
 func newKeySender[K comparable, T any](r *route, keyer *mmapstate.Keyer[K], keys keyColumn[K, T]) *keySender[K, T] {
 	n := len(r.inbox)
-	return &keySender[K, T]{
+	s := &keySender[K, T]{
 		route: r, keyer: keyer, keys: keys,
-		open: make([]*keyedBatch[K, T], n),
-		home: make(chan *keyedBatch[K, T], n*(queueDepth+2)),
+		owners: make([]int32, r.groups),
+		open:   make([]*keyedBatch[K, T], n),
+		home:   make(chan *keyedBatch[K, T], n*(queueDepth+2)),
 	}
+	for g := range s.owners {
+		s.owners[g] = int32(subtaskOf(meta.KeyGroup(g), r.groups, n))
+	}
+	return s
 }
 
 func (s *keySender[K, T]) take(r stretch[T]) {
 	keys := s.keys.of(r.recs)
 	for i := range keys {
-		k := s.keyer.Key(&keys[i])
-		to := subtaskOf(k.Group, s.groups, len(s.inbox))
+		hash, group := s.keyer.Hash(&keys[i])
+		to := int(s.owners[group])
 		b := s.open[to]
 		if b == nil {
 			b = s.batch()
 			s.open[to] = b
 		}
-		b.recs = append(b.recs, keyed[K, T]{key: keys[i], hash: k.Hash, group: k.Group, at: r.at[i], val: r.recs[i]})
+		b.recs = b.recs[:len(b.recs)+1]
+		k := &b.recs[len(b.recs)-1]
+		k.key, k.hash, k.group, k.at, k.val = keys[i], hash, group, r.at[i], r.recs[i]
 		if len(b.recs) == cap(b.recs) {
 			s.sendTo(to)
 		}

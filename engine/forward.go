@@ -4,6 +4,7 @@ package engine
 type timedBatch[T any] struct {
 	stretch[T]
 	home chan *timedBatch[T]
+	_    apart
 }
 
 // batchFrom gives a batch that has come home, or a new one.
@@ -12,7 +13,7 @@ func batchFrom[T any](home chan *timedBatch[T]) *timedBatch[T] {
 	case b := <-home:
 		return b
 	default:
-		return &timedBatch[T]{stretch[T]{make([]T, 0, batchSize), make([]Time, 0, batchSize)}, home}
+		return &timedBatch[T]{stretch: stretch[T]{make([]T, 0, batchSize), make([]Time, 0, batchSize)}, home: home}
 	}
 }
 

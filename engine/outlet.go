@@ -29,6 +29,7 @@ type outlet[T any] struct {
 	listeners []func(stretch[T])
 	open      stretch[T] // pushed and not sent yet; empty when the task waits or a watermark passes
 	count     int64      // records pushed and sent
+	_         apart
 }
 
 func (o *outlet[T]) push(v T, at Time) {

@@ -66,6 +66,7 @@ type processTask[K comparable, In, O any, P Processor[K, In, O]] struct {
 	*processOp[K, O]
 	user P
 	rec  *keyed[K, In] // in hand
+	_    apart
 }
 
 func (p *processTask[K, In, O, P]) onRecord(r *keyed[K, In]) {

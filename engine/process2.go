@@ -37,6 +37,7 @@ type process2Task[K comparable, L, R, O any, P Processor2[K, L, R, O]] struct {
 	user  P
 	left  *keyed[K, L] // in hand, if it is a left record
 	right *keyed[K, R] // in hand, if it is a right one
+	_     apart
 }
 
 func (p *process2Task[K, L, R, O, P]) onLeft(l *keyed[K, L]) {

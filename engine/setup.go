@@ -163,6 +163,7 @@ type keyedOp struct {
 	buf        []byte          // an encoded value
 	scratch    []byte          // a key with a number
 	mortal     bool            // some state has a TTL
+	_          apart
 }
 
 // newKeyedOp opens the operator's share of state in a subtask.

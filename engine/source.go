@@ -57,6 +57,7 @@ const (
 type Batch[T any] struct {
 	recs    []T
 	skipped int64
+	_       apart
 }
 
 func newBatch[T any](size int) *Batch[T] { return &Batch[T]{recs: make([]T, 0, size)} }

@@ -386,7 +386,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 func (s *sourceTask[T]) passAll(p *splitTask[T], recs []T) error {
 	for i := 0; i < len(recs); i += s.st.together {
 		if i > 0 && i%batchSize == 0 {
-			if err := s.tick(); err != nil {
+			if err := s.midway(); err != nil {
 				return err
 			}
 		}
@@ -475,6 +475,21 @@ func (s *sourceTask[T]) tick() error {
 	if err := s.st.endBatch(); err != nil {
 		return err
 	}
+	return s.moveOn()
+}
+
+// midway is tick within a large batch: what is collected for other tasks waits for more if time stands still.
+func (s *sourceTask[T]) midway() error {
+	if err := s.st.workOff(); err != nil {
+		return err
+	}
+	if err := s.st.breathe(); err != nil {
+		return err
+	}
+	return s.moveOn()
+}
+
+func (s *sourceTask[T]) moveOn() error {
 	s.taking = nil
 	s.align()
 	s.tell()

@@ -18,6 +18,9 @@ const gatherBudget = 20 * time.Microsecond
 // time: storage goes by that.
 const gatherAgain = time.Millisecond
 
+// apart ends what one subtask writes to with each record, so that no other one's lies on the same cache line.
+type apart [64]byte
+
 // taskPlan is a chain of nodes that run fused in one goroutine per subtask.
 type taskPlan struct {
 	head  *node   // a source, or what reads from other tasks
@@ -245,9 +248,19 @@ func (st *subtask) receive(e *edge, use func(batch any)) {
 	}
 }
 
-// endBatch sends on what the batch has led to, so that no record waits for a later one, gathers for a moment, and takes
-// over what was loaded meanwhile. No reference into state is in use here.
+// endBatch sends on what the batch has led to, so that no record waits for a later one, and breathes.
 func (st *subtask) endBatch() error {
+	if err := st.workOff(); err != nil {
+		return err
+	}
+	for _, s := range st.senders {
+		s.flush()
+	}
+	return st.breathe()
+}
+
+// workOff has no record stay with an operator.
+func (st *subtask) workOff() error {
 	for _, op := range st.ops {
 		st.flush()
 		if err := op.flush(); err != nil {
@@ -255,9 +268,11 @@ func (st *subtask) endBatch() error {
 		}
 	}
 	st.flush()
-	for _, s := range st.senders {
-		s.flush()
-	}
+	return nil
+}
+
+// breathe gathers for a moment, and takes over what was loaded meanwhile. No reference into state is in use here.
+func (st *subtask) breathe() error {
 	for _, op := range st.keyed {
 		op.expire()
 	}

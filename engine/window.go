@@ -247,6 +247,7 @@ type windowOp[K comparable, In, O any] struct {
 	out  *outlet[O]
 	late *outlet[In]
 	rec  *keyed[K, In] // in hand, unless a window is
+	_    apart
 }
 
 func newWindowOp[K comparable, In, O any](st *subtask, w Windowed[K, In], out *port) *windowOp[K, In, O] {
