@@ -182,7 +182,7 @@ func wholeSavepoint(ctx context.Context, left vfs.FS, promised bool) error {
 func crashOptions(disk vfs.FS, parallelism int) engine.Options {
 	return engine.Options{
 		Checkpoints: engine.Checkpoints{Dir: "state"}.On(disk), Restore: engine.Resume(),
-		Parallelism: parallelism, MaxParallelism: 8,
+		Parallelism: parallelism, MaxParallelism: 8, Restart: engine.Restart{None: true},
 	}
 }
 

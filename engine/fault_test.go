@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 	"github.com/pagetide/pagetide/snapshotter/vfs/vfstest"
 )
@@ -70,7 +69,6 @@ func runOnFaults(ctx context.Context, disk *vfs.Fault, all []event) (acked []str
 	o := crashOptions(disk, 1)
 	o.Logger = slog.New(healer{slog.NewTextHandler(io.Discard, nil), disk})
 	o.Checkpoints.Tolerable = 1000
-	o.Restart = engine.Restart{None: true}
 	r, err := job.Start(ctx, o)
 	if err != nil {
 		return nil, err

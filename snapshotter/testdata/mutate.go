@@ -1,8 +1,9 @@
 //go:build ignore
 
-// Command mutate proves that the tests see every guard and the order of the steps: it deletes each line marked
-// "// guard: name" and makes each change of the orders below in turn, runs the crash, fault and damage tests over the change, and
-// prints KILLED or SURVIVED. It exits 1 if any survived. Run it from the module's root:
+// Command mutate proves that the tests see every guard and the order of the steps: it runs the crash, fault and damage tests
+// with each line marked "// guard: name" left out, and with each change of the orders below, in turn, and prints KILLED or
+// SURVIVED. It exits 1 if any survived. Every test binary is built once, with all the changes in it; the variable
+// PAGETIDE_MUTANT says which one is made. Run it from the module's root:
 //
 //	go run ./snapshotter/testdata/mutate.go [name...]
 package main
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,74 +23,103 @@ import (
 	"time"
 )
 
-// roots are where guards stand. The tests of a root must see what its guards do.
-var roots = []string{"meta", "snapshotter", "engine/connect/file"}
+// packages are where guards stand, and whose tests must see what guards do.
+var packages = []string{"meta", "snapshotter", "snapshotter/vfs", "engine/connect/file", "engine"}
 
-// mutant is one change that must be noticed.
-type mutant struct {
-	root   string // whose tests must see it
-	name   string
-	file   string
-	line   int // from 0
-	change func(source string) (string, error)
-}
-
-// order is a change of what happens when. The old text must stand in the file once.
-type order struct{ root, name, file, old, new string }
+// order is a change of what happens when. The old text must stand in the file once; the new one asks mutant(name).
+type order struct{ name, file, old, new string }
 
 // orders are the steps of DESIGN's order, swapped or taken out.
 var orders = []order{
-	{"snapshotter", "order-data-metadata", "snapshotter/publish.go",
-		"if err := p.writeData(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeMeta(m); err != nil {",
-		"if err := p.writeMeta(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeData(m); err != nil {"},
-	{"snapshotter", "order-rename-sync", "snapshotter/publish.go",
-		"if err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n" +
+	{"order-data-metadata", "snapshotter/publish.go",
+		"\tif err := p.writeData(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := p.writeMeta(m); err != nil {",
+		"\tfirst, second := p.writeData, p.writeMeta\n\tif mutant(name) {\n\t\tfirst, second = second, first\n\t}\n" +
+			"\tif err := first(m); err != nil {\n\t\treturn Info{}, err\n\t}\n\tif err := second(m); err != nil {"},
+	{"order-rename-sync", "snapshotter/publish.go",
+		"\tif err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n" +
 			"\t// step 7: THE COMMIT POINT. When this returns, the checkpoint exists for ever; before, it may not.\n\tif err := d.fs.SyncDir(folder); err != nil {",
-		"if err := d.fs.SyncDir(folder); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n" +
-			"\tif err := d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)); err != nil {"},
-	{"snapshotter", "order-publish-retire", "snapshotter/publish.go",
-		"\tif err := claim(); err != nil {\n\t\treturn err\n\t}\n\tnames := namesOf(m)",
-		"\tif err := claim(); err != nil {\n\t\treturn err\n\t}\n\tif d.current != nil {\n\t\td.removeMeta(d.current.ID)\n\t}\n\tnames := namesOf(m)"},
-	{"snapshotter", "order-retire-unlink", "snapshotter/retire.go",
-		"\t// step 9: the older metadata is gone, durably\n",
-		"\tfor _, id := range removed {\n\t\tnames, _ := d.namedBy(id)\n\t\tfor name := range names {\n\t\t\tif now, _ := d.namedBy(newest); !now[name] {\n\t\t\t\td.fs.Remove(d.dataPath(name))\n\t\t\t}\n\t\t}\n\t}\n"},
-	{"snapshotter", "order-discard-savepoint", "snapshotter/discardone.go",
-		"\tif err := fsys.Remove(file); err != nil {\n\t\treturn gone, err\n\t}\n\tif err := fsys.SyncDir(folder)",
-		"\tfor _, f := range m.Files {\n\t\tfsys.Remove(filepath.Join(folder, f.Name))\n\t}\n\tif err := fsys.Remove(file); err != nil {\n\t\treturn gone, err\n\t}\n\tif err := fsys.SyncDir(folder)"},
-	{"snapshotter", "keep-unknown", "snapshotter/publish.go", "\td.unknown[m.ID] = names\n", ""},
-	{"snapshotter", "keep-pinned", "snapshotter/retire.go", "d.pinned[id] > 0 || ", ""},
-	{"snapshotter", "revoked-attempt", "snapshotter/publish.go", "case a != d.attempt:", "case false:"},
-	{"engine/connect/file", "order-sink-rename-sync", "engine/connect/file/sink.go",
-		"if err := s.publish(h); err != nil {\n\t\treturn err\n\t}\n\treturn s.syncRenames()",
-		"if err := s.syncRenames(); err != nil {\n\t\treturn err\n\t}\n\treturn s.publish(h)"},
-	{"engine", "order-publish-commit", "engine/coordinator.go",
-		"\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}",
-		"\tc.durable = slices.Clone(txns)\n\tc.commit(ctx)\n\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}"},
-	{"engine", "handle-until-committed", "engine/coordinator.go", "\tc.commit(ctx)\n\treturn nil\n", "\tc.open = nil\n\tc.commit(ctx)\n\treturn nil\n"},
+		"\trename := func() error { return d.fs.Rename(filepath.Join(folder, metaTemp), d.metaPath(m.ID)) }\n" +
+			"\tsync := func() error { return d.fs.SyncDir(folder) }\n\tif mutant(name) {\n\t\trename, sync = sync, rename\n\t}\n" +
+			"\tif err := rename(); err != nil {\n\t\treturn fmt.Errorf(\"%w: %w\", ErrUnknownOutcome, err)\n\t}\n\tif err := sync(); err != nil {"},
+	before("order-publish-retire", "snapshotter/publish.go",
+		"d.current != nil", "d.removeMeta(d.current.ID)",
+		"\tnames := namesOf(m)\n\td.mu.Lock()\n"),
+	before("order-retire-unlink", "snapshotter/retire.go", "true",
+		"for _, id := range removed {\n\t\tnames, _ := d.namedBy(id)\n\t\tfor name := range names {\n\t\t\tif now, _ := d.namedBy(newest); !now[name] {\n\t\t\t\td.fs.Remove(d.dataPath(name))\n\t\t\t}\n\t\t}\n\t}",
+		"\t// step 9: the older metadata is gone, durably\n"),
+	before("order-discard-savepoint", "snapshotter/discardone.go", "true",
+		"for _, f := range m.Files {\n\t\tfsys.Remove(filepath.Join(folder, f.Name))\n\t}",
+		"\tif err := fsys.Remove(file); err != nil {\n\t\treturn gone, err\n\t}\n\tif err := fsys.SyncDir(folder)"),
+	{"keep-unknown", "snapshotter/publish.go",
+		"\td.unknown[m.ID] = names\n", "\tif !mutant(name) {\n\t\td.unknown[m.ID] = names\n\t}\n"},
+	{"keep-pinned", "snapshotter/retire.go", "d.pinned[id] > 0 || ", "!mutant(name) && d.pinned[id] > 0 || "},
+	{"revoked-attempt", "snapshotter/publish.go", "case a != d.attempt:", "case a != d.attempt && !mutant(name):"},
+	before("order-sink-rename-sync", "engine/connect/file/sink.go", "true",
+		"if err := s.syncRenames(); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn s.publish(h)",
+		"\tif err := s.publish(h); err != nil {\n\t\treturn err\n\t}\n\treturn s.syncRenames()"),
+	before("order-publish-commit", "engine/coordinator.go", "true",
+		"c.durable = slices.Clone(txns)\n\t\tc.commit(ctx)",
+		"\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}"),
+	before("handle-until-committed", "engine/coordinator.go", "true", "c.open = nil", "\tc.commit(ctx)\n\treturn nil\n"),
 }
 
-var (
-	mark    = regexp.MustCompile(`\s*// guard: ([a-z-]+)$`)
-	ifCheck = regexp.MustCompile(`^(\s*)if err := .*Sync.*; (.*) \{$`)
-	ifBoth  = regexp.MustCompile(`^(\s*)if (.*); .* \{$`)
-	ret     = regexp.MustCompile(`^(\s*)return .*$`)
-	assign  = regexp.MustCompile(`^(\s*)err = .*$`)
-)
+// before is something that happens before the old text, if the condition holds.
+func before(name, file, condition, what, old string) order {
+	return order{name, file, old, "\tif mutant(name) && " + condition + " {\n\t\t" + what + "\n\t}\n" + old}
+}
+
+// killers are tests that have noticed a mutant whose kind others see sooner; they are run first. If one does not notice it
+// any more, the others are run.
+var killers = map[string]stage{
+	"sync-copied":              {"snapshotter", "CrashAnywhere/import,_then", "0"},
+	"sync-discarded-newest":    {"snapshotter", "CrashAnywhere/discard_one", "0"},
+	"sync-discarded-savepoint": {"snapshotter", "CrashAnywhere/savepoint", "0"},
+	"sync-import-dir":          {"snapshotter", "CrashAnywhere/import", "0"},
+	"sync-linked":              {"snapshotter", "CrashAnywhere/import", "0"},
+	"sync-adopted":             {"snapshotter", "KillThenPowerCut/restore", "0"},
+	"sync-savepoint":           {"snapshotter", "CrashAnywhere/embedded", "0"},
+	"sync-savepoint-files":     {"snapshotter", "CrashAnywhere/embedded", "0"},
+	"sync-known-parent":        {"snapshotter/vfs", "CrashStates", "0"},
+	"order-retire-unlink":      {"snapshotter", "CrashAnywhere/discard_one", "0"},
+	"order-discard-savepoint":  {"snapshotter", "CrashAnywhere/savepoint", "0"},
+}
+
+// mutant is one change that must be noticed.
+type mutant struct{ name, file string }
+
+var mark = regexp.MustCompile(`\s*// guard: ([a-z-]+)$`)
 
 func main() {
-	mutants, err := all(os.Args[1:])
-	if err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
+		os.Exit(1)
 	}
+}
+
+func run(names []string) error {
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
 	start := time.Now()
-	queue := make(chan mutant)
+	changed, mutants, err := all()
+	if err != nil {
+		return err
+	}
+	if err := build(dir, changed); err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !slices.Contains(names, m.name) })
+	}
 	var killed atomic.Int64
+	queue := make(chan mutant)
 	var workers sync.WaitGroup
-	for range 2 { // one compiles while the other tests
+	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for m := range queue {
-				if try(m) {
+				if try(dir, m) {
 					killed.Add(1)
 				}
 			}
@@ -102,108 +133,178 @@ func main() {
 	fmt.Printf("%.0f s\n", time.Since(start).Seconds())
 	fmt.Printf("RESULT mutants.killed %d of %d\n", killed.Load(), len(mutants))
 	if int(killed.Load()) < len(mutants) {
-		os.Exit(1)
+		return fmt.Errorf("not every mutant was killed")
 	}
+	return nil
 }
 
-// all are the mutants, or those of the names given.
-func all(names []string) (mutants []mutant, err error) {
-	for _, root := range roots {
-		found, err := find(root)
+// all makes every change in the file that it is for.
+func all() (changed map[string]string, mutants []mutant, err error) {
+	changed = map[string]string{}
+	placed := 0
+	for _, p := range packages {
+		files, err := filepath.Glob(p + "/*.go")
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		mutants = append(mutants, found...)
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return nil, nil, err
+			}
+			source, inOrder, err := reorder(file, string(b))
+			if err != nil {
+				return nil, nil, err
+			}
+			source, guards, err := unguard(file, source)
+			if err != nil {
+				return nil, nil, err
+			}
+			if placed += len(inOrder); source != string(b) {
+				changed[file] = source
+			}
+			mutants = append(mutants, slices.Concat(guards, inOrder)...)
+		}
 	}
+	if placed != len(orders) {
+		return nil, nil, fmt.Errorf("%d of %d orders are for files that are there", placed, len(orders))
+	}
+	return changed, mutants, nil
+}
+
+// reorder puts the orders into their file.
+func reorder(file, source string) (string, []mutant, error) {
+	var mutants []mutant
 	for _, o := range orders {
-		b, err := os.ReadFile(o.file)
-		if err != nil {
-			return nil, err
+		if o.file != file {
+			continue
 		}
-		before, _, _ := strings.Cut(string(b), o.old)
-		if n := strings.Count(string(b), o.old); n != 1 {
-			return nil, fmt.Errorf("%s: the text to change is in %s %d times: %q", o.name, o.file, n, o.old)
+		if n := strings.Count(source, o.old); n != 1 {
+			return "", nil, fmt.Errorf("%s: the text to change is in %s %d times: %q", o.name, file, n, o.old)
 		}
-		mutants = append(mutants, mutant{o.root, o.name, o.file, strings.Count(before, "\n"), func(source string) (string, error) {
-			return strings.Replace(source, o.old, o.new, 1), nil
-		}})
+		source = strings.Replace(source, o.old, strings.ReplaceAll(o.new, "mutant(name)", fmt.Sprintf("mutant(%q)", o.name)), 1)
+		mutants = append(mutants, mutant{o.name, file})
 	}
-	if len(names) > 0 {
-		mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !slices.Contains(names, m.name) })
-	}
-	return mutants, nil
+	return source, mutants, nil
 }
 
-func find(root string) (mutants []mutant, err error) {
-	err = filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "testdata") {
+// unguard has every guarded line do nothing where its mutant is asked for.
+func unguard(file, source string) (string, []mutant, error) {
+	if strings.HasSuffix(file, "_test.go") {
+		return source, nil, nil
+	}
+	var mutants []mutant
+	lines := strings.Split(source, "\n")
+	for i, line := range lines {
+		m := mark.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		without, err := unless(m[1], mark.ReplaceAllString(line, ""))
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", file, err)
+		}
+		lines[i] = without
+		mutants = append(mutants, mutant{m[1], file})
+	}
+	return strings.Join(lines, "\n"), mutants, nil
+}
+
+var (
+	call  = regexp.MustCompile(`^(\s*(?:if err := |err = |return ))([^;]*?)(|; .* \{)$`)
+	check = regexp.MustCompile(`^(\s*if [^;]*; )([^;]*)( \{)$`)
+)
+
+// unless leaves out the call that a line makes, or else the condition that it asks.
+func unless(name, line string) (string, error) {
+	switch {
+	case call.MatchString(line):
+		return call.ReplaceAllString(line, fmt.Sprintf("${1}unless(%q, func() error { return $2 })$3", name)), nil
+	case check.MatchString(line):
+		return check.ReplaceAllString(line, fmt.Sprintf("${1}!mutant(%q) && ($2)$3", name)), nil
+	}
+	return "", fmt.Errorf("cannot leave out what %q does", line)
+}
+
+// asked is what the changes ask.
+const asked = `
+var asked = os.Getenv("PAGETIDE_MUTANT")
+
+func mutant(name string) bool { return asked == name }
+
+func unless(name string, do func() error) error {
+	if mutant(name) {
+		return nil
+	}
+	return do()
+}
+`
+
+// build makes a test binary of each package in dir, with the changed files in place of those of the tree.
+func build(dir string, changed map[string]string) error {
+	replace := map[string]string{}
+	for file, source := range changed {
+		if err := put(replace, dir, file, source); err != nil {
 			return err
 		}
-		b, err := os.ReadFile(path)
-		for i, line := range strings.Split(string(b), "\n") {
-			if m := mark.FindStringSubmatch(line); m != nil {
-				mutants = append(mutants, mutant{root, m[1], path, i, without(i)})
-			}
+		folder := filepath.Dir(file)
+		clause := "package " + filepath.Base(folder) + "\n\nimport \"os\"\n"
+		if err := put(replace, dir, folder+"/asked_mutant.go", clause+asked); err != nil {
+			return err
 		}
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
 		return err
-	})
-	return mutants, err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, b, 0o600); err != nil {
+		return err
+	}
+	for _, p := range packages {
+		if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay="+overlay, "-o", binary(dir, p), "./"+p).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s with all changes: %w\n%s", p, err, out)
+		}
+	}
+	return nil
 }
 
-// without deletes what a line does.
-func without(i int) func(string) (string, error) {
-	return func(source string) (_ string, err error) {
-		lines := strings.Split(source, "\n")
-		lines[i], err = mutate(lines[i])
-		return strings.Join(lines, "\n"), err
+func put(replace map[string]string, dir, file, source string) error {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return err
 	}
+	replace[abs] = filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
+	return os.WriteFile(replace[abs], []byte(source), 0o600)
 }
 
-// mutate deletes what the line does and leaves code that compiles.
-func mutate(line string) (string, error) {
-	line = mark.ReplaceAllString(line, "")
-	switch {
-	case ifCheck.MatchString(line):
-		return ifCheck.ReplaceAllString(line, "${1}if err := error(nil); $2 {"), nil
-	case ifBoth.MatchString(line):
-		return ifBoth.ReplaceAllString(line, "${1}if $2; false {"), nil
-	case assign.MatchString(line):
-		return assign.ReplaceAllString(line, "${1}err = nil"), nil
-	case ret.MatchString(line):
-		return ret.ReplaceAllString(line, "${1}return nil"), nil
-	}
-	return "", fmt.Errorf("cannot mutate %q", line)
+func binary(dir, of string) string {
+	return filepath.Join(dir, strings.ReplaceAll(of, "/", "-")+".test")
 }
 
 // try says whether the tests notice the mutant, and prints which did.
-func try(m mutant) bool {
+func try(dir string, m mutant) bool {
 	start := time.Now()
 	verdict := "SURVIVED"
-	killer, err := run(m)
+	killer, err := m.killer(dir)
 	if err != nil {
 		verdict = "NO VERDICT: " + err.Error()
 	} else if killer != "" {
 		verdict = "KILLED by " + killer
 	}
-	fmt.Printf("%-24s %-38s %5.1fs  %s\n", m.name, fmt.Sprintf("%s:%d", m.file, m.line+1), time.Since(start).Seconds(), verdict)
+	fmt.Printf("%-24s %-32s %5.1fs  %s\n", m.name, m.file, time.Since(start).Seconds(), verdict)
 	return err == nil && killer != ""
 }
 
-// run tests the mutant, with what kills most of its kind first, and names the test that failed.
-func run(m mutant) (killer string, err error) {
-	dir, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	overlay, err := m.write(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, s := range stages(m) {
-		args := []string{"test", "-short", "-failfast", "-timeout=300s", "-vet=off", "-overlay=" + overlay, "-run", s.tests}
-		cmd := exec.Command("go", append(args, s.packages)...)
-		cmd.Env = append(os.Environ(), "PAGETIDE_PROOF="+s.size)
+// stage is a run of tests.
+type stage struct{ in, tests, size string }
+
+// killer runs stage after stage until a test fails, which it names.
+func (m mutant) killer(dir string) (string, error) {
+	for _, s := range m.stages() {
+		cmd := exec.Command(binary(dir, s.in), "-test.short", "-test.failfast", "-test.timeout=120s", "-test.run", s.tests)
+		cmd.Dir = s.in
+		cmd.Env = append(os.Environ(), "PAGETIDE_PROOF="+s.size, "PAGETIDE_MUTANT="+m.name)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return killedBy(out)
 		}
@@ -211,51 +312,30 @@ func run(m mutant) (killer string, err error) {
 	return "", nil
 }
 
-// stage is a run of tests.
-type stage struct{ tests, size, packages string }
-
-func stages(m mutant) []stage {
-	packages := "./" + m.root + "/..."
-	switch {
-	case m.root == "engine":
-		return []stage{{"CrashOf|FailingCommit", "0", "./engine"}, {"CrashOf|Fault|Commit", "1", "./engine"}}
-	case m.root == "snapshotter" && strings.HasPrefix(m.name, "hash-"):
-		return []stage{{"Corrupt", "0", "./snapshotter"}, {"Corrupt", "1", "./snapshotter"}, {".", "0", packages}}
-	case m.root == "snapshotter" && !strings.HasPrefix(m.name, "order-") && !strings.HasPrefix(m.name, "sync-"):
-		return []stage{{"Unknown|Pin|Revoke", "0", "./snapshotter"}, {".", "0", packages}}
-	case m.root == "snapshotter":
-		return []stage{{"CrashAnywhere", "0", "./snapshotter"}, {".", "0", packages}, {"Crash|PowerCut|Fault", "1", packages}}
+// stages are what kills most of a mutant's kind first.
+func (m mutant) stages() []stage {
+	if s, ok := killers[m.name]; ok {
+		return append([]stage{s}, m.otherStages()...)
 	}
-	return []stage{{".", "0", packages}, {".", "1", packages}}
+	return m.otherStages()
 }
 
-// write puts the changed file into dir, and a file for go test -overlay whose name it returns.
-func (m mutant) write(dir string) (overlay string, err error) {
-	b, err := os.ReadFile(m.file)
-	if err != nil {
-		return "", err
+func (m mutant) otherStages() []stage {
+	all := stage{"snapshotter", ".", "0"}
+	switch folder := filepath.Dir(m.file); {
+	case folder == "engine":
+		return []stage{{"engine", "FailingCommit", "0"}, {"engine", "CrashOf", "0"}, {"engine", "CrashOf|Fault|Commit", "1"}}
+	case !strings.HasPrefix(folder, "snapshotter"):
+		return []stage{{folder, ".", "0"}, {folder, ".", "1"}}
+	case strings.HasPrefix(m.name, "hash-"):
+		return []stage{{"snapshotter", "Corrupt", "0"}, {"snapshotter", "Corrupt", "1"}, all}
+	case strings.HasPrefix(m.name, "order-"), strings.HasPrefix(m.name, "sync-"):
+		return []stage{{"snapshotter", "CrashAnywhere", "0"}, all, {"snapshotter/vfs", ".", "0"}, {"snapshotter", "Crash|PowerCut|Fault", "1"}}
 	}
-	source, err := m.change(string(b))
-	if err != nil {
-		return "", err
-	}
-	changed := filepath.Join(dir, "changed.go")
-	if err := os.WriteFile(changed, []byte(source), 0o600); err != nil {
-		return "", err
-	}
-	abs, err := filepath.Abs(m.file)
-	if err != nil {
-		return "", err
-	}
-	b, err = json.Marshal(map[string]map[string]string{"Replace": {abs: changed}})
-	if err != nil {
-		return "", err
-	}
-	overlay = filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, b, 0o600)
+	return []stage{{"snapshotter", "Unknown|Pin|Revoke", "0"}, all}
 }
 
-// killedBy finds the test that failed; a mutant that does not compile proves nothing.
+// killedBy finds the test that failed; one that ends in another way proves nothing.
 func killedBy(out []byte) (string, error) {
 	failed := regexp.MustCompile(`--- FAIL: (\S+)`).FindAllSubmatch(out, -1)
 	if failed == nil {
