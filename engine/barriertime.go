@@ -30,13 +30,3 @@ func (st *subtask) aligned() {
 	b := &st.barriers
 	b.alignment.Store(max(0, int64(st.a.o.Clock.Now().Sub(b.at))))
 }
-
-// barriers tells of the newest barrier in the task of an operator.
-func (a *attempt) barriers(op *OperatorStats, n *node) {
-	for _, st := range a.subtasks {
-		if st.plan == a.layout.of[n] {
-			op.StartDelay = max(op.StartDelay, time.Duration(st.barriers.delay.Load()))
-			op.Alignment = max(op.Alignment, time.Duration(st.barriers.alignment.Load()))
-		}
-	}
-}

@@ -60,6 +60,7 @@ func (p *broadcastTask[K, In, R, O, P]) onRecord(r *keyed[K, In]) {
 
 func (p *broadcastTask[K, In, R, O, P]) onBroadcast(s stretch[R]) {
 	p.drain()
+	p.stats.in.Add(int64(len(s.recs)))
 	c := &p.ctx
 	for i := range s.recs {
 		c.time, c.rule, p.rule = s.at[i], true, &s.recs[i]

@@ -37,6 +37,7 @@ type eachTask[In, O any, P EachProcessor[In, O]] struct {
 }
 
 func (p *eachTask[In, O, P]) take(s stretch[In]) {
+	p.stats.in.Add(int64(len(s.recs)))
 	c := &p.ctx
 	for i := range s.recs {
 		c.time, c.live, p.rec = s.at[i], true, &s.recs[i]

@@ -177,3 +177,32 @@ func ExampleInputStats() {
 	// Output:
 	// mean waits for split channel of sensors, which is reading and stands at 12:28:59.9
 }
+
+// Metrics have Flink's names. These are of one operator, as a whole and by subtask.
+func ExampleStats_Metrics() {
+	job := engine.NewJob("metrics")
+	in := engine.From(job, "sensors", engine.SliceSource(reading{"a", at(1), 10}, reading{"b", at(2), 20}, reading{"a", at(3), 30}),
+		engine.EventTime(reading.When, engine.Monotonous()))
+	bySensor := engine.KeyBy(in, func(r reading) string { return r.Sensor })
+	means := engine.Aggregate(engine.Window(bySensor, engine.Tumbling(time.Hour)), "mean", mean{})
+	engine.To(means, "out", engine.SinkFunc(func(context.Context, []string) error { return nil }))
+	running, err := job.Start(context.Background(), engine.Options{Parallelism: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(running.Wait())
+	for _, m := range running.Stats().Metrics() {
+		switch {
+		case m.UID != "mean":
+		case m.Name == "numRecordsIn" || m.Name == "numFiredTimers":
+			fmt.Println(m.Subtask, m.Name, m.Value, m.Unit)
+		}
+	}
+	// Output:
+	// <nil>
+	// -1 numRecordsIn 3 records
+	// -1 numFiredTimers 2 timers
+	// 0 numRecordsIn 3 records
+	// 0 numFiredTimers 2 timers
+}

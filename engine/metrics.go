@@ -13,30 +13,45 @@ const (
 
 // Metric is one measured value under the name that Flink has for it.
 type Metric struct {
-	Name  string
-	Kind  MetricKind
-	Unit  string  // of the value: records, timers, bytes, ms, ns; empty for numbers of other things
-	UID   string  // of the operator; empty for the job's
-	Input int     // of the operator, from 1 on; 0: not of one input
-	Value float64 // times are ms since 1970
-	Text  string  // in place of Value, of lastCheckpointExternalPath
+	Name    string
+	Kind    MetricKind
+	Unit    string  // of the value: records, timers, bytes, ms, ns; empty for numbers of other things
+	UID     string  // of the operator; empty for the job's
+	Subtask int     // of the operator: its index, from 0 on; -1: the operator's as a whole, or the job's
+	Input   int     // of the operator, from 1 on; 0: not of one input
+	Value   float64 // times are ms since 1970
+	Text    string  // in place of Value, of lastCheckpointExternalPath
 }
 
-// Metrics are the counters under Flink's names, where the meaning is the same, the job's first. To push them somewhere, ask
-// [Running].Stats as often as is wanted; nothing is measured for it. Watermarks that have not started are not told.
+// Metrics are the counters under Flink's names, where the meaning is the same: the job's first, then each operator's, followed
+// by those of its subtasks. Counters of a subtask begin anew with each attempt, as in Flink; an operator's go on over restarts. To
+// push them somewhere, ask [Running].Stats as often as is wanted; nothing is measured for it. Watermarks that have not started
+// are not told.
+//
+// busyTimeMsPerSecond, idleTimeMsPerSecond and backPressuredTimeMsPerSecond, in ms, say what became of a second of the task's
+// goroutine in the span of [OperatorStats].Recent; they add up to 1000. An operator's are the mean of its subtasks. Where records
+// queue up, tasks are back-pressured, and the busy one that they lead to is what holds them up.
 func (s Stats) Metrics() []Metric {
-	m := metrics{}
+	m := metrics{subtask: -1}
 	m.checkpoints(s)
 	for _, op := range s.Operators {
 		m.operator(op)
 	}
-	return m
+	return m.all
 }
 
-type metrics []Metric
+type metrics struct {
+	all     []Metric
+	subtask int // whose come next
+}
+
+func (m *metrics) put(v Metric) {
+	v.Subtask = m.subtask
+	m.all = append(m.all, v)
+}
 
 func (m *metrics) add(kind MetricKind, uid, name, unit string, v float64) {
-	*m = append(*m, Metric{Name: name, Kind: kind, UID: uid, Unit: unit, Value: v})
+	m.put(Metric{Name: name, Kind: kind, UID: uid, Unit: unit, Value: v})
 }
 
 func (m *metrics) checkpoints(s Stats) {
@@ -56,27 +71,50 @@ func (m *metrics) checkpoints(s Stats) {
 	m.add(Gauge, "", "lastCheckpointSize", "bytes", float64(s.Last.Bytes))
 	m.add(Gauge, "", "lastCheckpointFullSize", "bytes", float64(s.Last.FullBytes))
 	m.add(Gauge, "", "lastCheckpointCompletedTimestamp", "ms", millis(s.Last.Triggered.Add(s.Last.Duration)))
-	*m = append(*m, Metric{Name: "lastCheckpointExternalPath", Kind: Gauge, Text: s.Last.Path})
+	m.put(Metric{Name: "lastCheckpointExternalPath", Kind: Gauge, Text: s.Last.Path})
 }
 
 func (m *metrics) operator(op OperatorStats) {
-	m.add(Counter, op.UID, "numRecordsIn", "records", float64(op.In))
-	m.add(Counter, op.UID, "numRecordsOut", "records", float64(op.Out))
-	m.add(Counter, op.UID, "numLateRecordsDropped", "records", float64(op.Late))
-	m.add(Gauge, op.UID, "checkpointStartDelayNanos", "ns", float64(op.StartDelay))
-	m.add(Gauge, op.UID, "checkpointAlignmentTime", "ns", float64(op.Alignment))
+	m.common(op.UID, SubtaskStats{
+		In: op.In, Out: op.Out, Late: op.Late, Timers: op.Timers, StartDelay: op.StartDelay, Alignment: op.Alignment, Recent: op.Recent,
+	})
 	for i, in := range op.Inputs {
 		if in.Watermark != MinTime {
-			*m = append(*m, Metric{Name: "currentInputNWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Input: i + 1, Value: eventMillis(in.Watermark)})
+			m.put(Metric{Name: "currentInputNWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Input: i + 1, Value: eventMillis(in.Watermark)})
 		}
 	}
-	if op.Watermark == MinTime {
+	m.watermark(op.UID, op.Watermark, len(op.Inputs) > 0)
+	for _, t := range op.Subtasks {
+		m.subtask = t.Index
+		m.common(op.UID, t)
+		m.watermark(op.UID, t.Watermark, len(op.Inputs) > 0)
+	}
+	m.subtask = -1
+}
+
+// common are those that an operator has, and each of its subtasks.
+func (m *metrics) common(uid string, t SubtaskStats) {
+	m.add(Counter, uid, "numRecordsIn", "records", float64(t.In))
+	m.add(Counter, uid, "numRecordsOut", "records", float64(t.Out))
+	m.add(Counter, uid, "numLateRecordsDropped", "records", float64(t.Late))
+	m.add(Counter, uid, "numFiredTimers", "timers", float64(t.Timers))
+	m.add(Gauge, uid, "checkpointStartDelayNanos", "ns", float64(t.StartDelay))
+	m.add(Gauge, uid, "checkpointAlignmentTime", "ns", float64(t.Alignment))
+	if all := t.Recent.total(); all > 0 {
+		m.add(Gauge, uid, "busyTimeMsPerSecond", "ms", 1000*float64(t.Recent.Busy)/float64(all))
+		m.add(Gauge, uid, "idleTimeMsPerSecond", "ms", 1000*float64(t.Recent.Idle)/float64(all))
+		m.add(Gauge, uid, "backPressuredTimeMsPerSecond", "ms", 1000*float64(t.Recent.BackPressured)/float64(all))
+	}
+}
+
+func (m *metrics) watermark(uid string, w Time, inputs bool) {
+	if w == MinTime {
 		return
 	}
-	if len(op.Inputs) > 0 {
-		m.add(Gauge, op.UID, "currentInputWatermark", "ms", eventMillis(op.Watermark))
+	if inputs {
+		m.add(Gauge, uid, "currentInputWatermark", "ms", eventMillis(w))
 	}
-	m.add(Gauge, op.UID, "currentOutputWatermark", "ms", eventMillis(op.Watermark))
+	m.add(Gauge, uid, "currentOutputWatermark", "ms", eventMillis(w))
 }
 
 func millis(t time.Time) float64 { return float64(t.UnixMilli()) }

@@ -94,28 +94,45 @@ func TestMetrics(t *testing.T) {
 	var names []string
 	values := map[string]engine.Metric{}
 	for _, m := range s.Metrics() {
-		names = append(names, fmt.Sprint(m.UID, " ", m.Name, " ", m.Kind, " ", m.Unit))
-		values[fmt.Sprint(m.UID, " ", m.Name)] = m
+		names = append(names, fmt.Sprint(m.UID, " ", m.Subtask, " ", m.Name, " ", m.Kind, " ", m.Unit))
+		if m.Subtask < 0 {
+			values[fmt.Sprint(m.UID, " ", m.Name)] = m
+		}
 	}
-	want := []string{
-		" numRestarts gauge ", " totalNumberOfCheckpoints counter ", " numberOfInProgressCheckpoints gauge ",
-		" numberOfCompletedCheckpoints counter ", " numberOfFailedCheckpoints counter ", " lastCheckpointRestoreTimestamp gauge ms",
-		" lastCompletedCheckpointId gauge ", " lastCheckpointDuration gauge ms", " lastCheckpointSize gauge bytes",
-		" lastCheckpointFullSize gauge bytes", " lastCheckpointCompletedTimestamp gauge ms", " lastCheckpointExternalPath gauge ",
-		"in numRecordsIn counter records", "in numRecordsOut counter records", "in numLateRecordsDropped counter records",
-		"in checkpointStartDelayNanos gauge ns", "in checkpointAlignmentTime gauge ns", "in currentOutputWatermark gauge ms",
-		"sum numRecordsIn counter records", "sum numRecordsOut counter records", "sum numLateRecordsDropped counter records",
-		"sum checkpointStartDelayNanos gauge ns", "sum checkpointAlignmentTime gauge ns", "sum currentInputNWatermark gauge ms",
-		"sum currentInputWatermark gauge ms", "sum currentOutputWatermark gauge ms",
-		"out numRecordsIn counter records", "out numRecordsOut counter records", "out numLateRecordsDropped counter records",
-		"out checkpointStartDelayNanos gauge ns", "out checkpointAlignmentTime gauge ns", "out currentInputNWatermark gauge ms",
+	var want []string
+	for _, name := range []string{
+		"numRestarts gauge ", "totalNumberOfCheckpoints counter ", "numberOfInProgressCheckpoints gauge ",
+		"numberOfCompletedCheckpoints counter ", "numberOfFailedCheckpoints counter ", "lastCheckpointRestoreTimestamp gauge ms",
+		"lastCompletedCheckpointId gauge ", "lastCheckpointDuration gauge ms", "lastCheckpointSize gauge bytes",
+		"lastCheckpointFullSize gauge bytes", "lastCheckpointCompletedTimestamp gauge ms", "lastCheckpointExternalPath gauge ",
+	} {
+		want = append(want, " -1 "+name)
 	}
+	common := []string{
+		"numRecordsIn counter records", "numRecordsOut counter records", "numLateRecordsDropped counter records",
+		"numFiredTimers counter timers", "checkpointStartDelayNanos gauge ns", "checkpointAlignmentTime gauge ns",
+		"busyTimeMsPerSecond gauge ms", "idleTimeMsPerSecond gauge ms", "backPressuredTimeMsPerSecond gauge ms",
+	}
+	for uid, marks := range map[string][][]string{
+		"in":  {{"currentOutputWatermark gauge ms"}, {"currentOutputWatermark gauge ms"}},
+		"sum": {{"currentInputNWatermark gauge ms", "currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}},
+		"out": {{"currentInputNWatermark gauge ms"}, nil},
+	} {
+		for i, subtask := range []string{"-1", "0"} {
+			for _, name := range slices.Concat(common, marks[i]) {
+				want = append(want, uid+" "+subtask+" "+name)
+			}
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(want)
 	if !slices.Equal(names, want) {
 		t.Errorf("metrics\n%q\nwant\n%q", names, want)
 	}
 	mark := float64(t0.Add(59*time.Minute).UnixMilli()) - 1e-6
 	for name, want := range map[string]float64{
 		"in numRecordsIn": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
+		"sum numFiredTimers": 1, "out numFiredTimers": 0,
 		"sum currentInputNWatermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
 		" lastCheckpointRestoreTimestamp": float64(t0.UnixMilli()),
 	} {

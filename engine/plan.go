@@ -110,6 +110,7 @@ func (a *attempt) assemble() {
 			st.watermark = a.startTime(p, i)
 			st.alarm.clock = a.o.Clock
 			st.readClock()
+			st.load.begin(st.read)
 			if p.head.source != nil {
 				a.commands[st] = make(chan command, 1)
 			} else {

@@ -84,6 +84,7 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 	if !ok {
 		return
 	}
+	p.stats.timers.Add(1)
 	p.buf = k.Bytes
 	p.key, p.at = p.keyer.Decode(k.Bytes), Time(at)
 	p.firing = t

@@ -142,11 +142,13 @@ func (s *sourceTask[T]) begin(ctx context.Context, commands <-chan command) erro
 		default:
 		}
 		var c command
+		s.st.spend(idle)
 		select {
 		case c = <-commands:
 		case <-s.st.a.started:
 		case <-ctx.Done():
 		}
+		s.st.spend(busy)
 		s.st.step("wakes")
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -280,6 +282,9 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	var c command
 	var f filledBatch[T]
 	rung := false
+	if !s.st.short {
+		s.st.spend(idle)
+	}
 	select {
 	case c = <-commands:
 	case f = <-s.input():
@@ -290,6 +295,7 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	case <-s.drained:
 	case <-s.st.ctx.Done():
 	}
+	s.st.spend(busy)
 	stop()
 	s.st.step("wakes")
 	rung = s.st.alarm.rang(rung) // one that is not served now rings again

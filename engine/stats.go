@@ -42,6 +42,7 @@ type OperatorStats struct {
 	UID, Kind     string
 	In, Out       int64
 	Late, Skipped int64
+	Timers        int64         // that have fired, those of windows included
 	Pages         int64         // of state, 4 KiB each
 	Resident      int64         // those of them that are in memory
 	Watermark     Time          // the least of its subtasks
@@ -50,14 +51,34 @@ type OperatorStats struct {
 	StartDelay    time.Duration // of the newest barrier, from its trigger to its arrival at the operator's task: the longest
 	Alignment     time.Duration // of the newest barrier, from its first arrival at a subtask to its last: the longest
 	Stalled       time.Duration // in this attempt, as in Stats
+
+	Load     Load           // of the subtasks of its task in this attempt, all together: operators that are fused share it
+	Recent   Load           // the newest part of that, of the last 5 to 10 seconds, or since Stats was asked for before
+	Subtasks []SubtaskStats // by index
+}
+
+// SubtaskStats are the counters of one subtask of an operator, in this attempt: a checkpoint keeps those of the operator.
+type SubtaskStats struct {
+	Index         int
+	In, Out       int64
+	Late, Skipped int64
+	Timers        int64
+	Pages         int64
+	Resident      int64
+	Watermark     Time
+	StartDelay    time.Duration
+	Alignment     time.Duration
+	Load, Recent  Load // of its goroutine
 }
 
 // nodeStats are one subtask's counters of one node. The subtask writes them, at the end of a batch; anyone may read.
 type nodeStats struct {
 	node          *node
+	st            *subtask
 	base          counts // of subtask 0: what the restored checkpoint had counted
 	in, out       atomic.Int64
 	late, skipped atomic.Int64
+	timers        atomic.Int64
 	pages         atomic.Int64 // of state
 	resident      atomic.Int64
 	stalled       atomic.Int64 // nanoseconds
@@ -69,14 +90,17 @@ type nodeStats struct {
 }
 
 // counts are the counters that a checkpoint keeps.
-type counts struct{ in, out, late, skipped int64 }
+type counts struct{ in, out, late, skipped, timers int64 }
 
 func (c counts) plus(d counts) counts {
-	return counts{c.in + d.in, c.out + d.out, c.late + d.late, c.skipped + d.skipped}
+	return counts{c.in + d.in, c.out + d.out, c.late + d.late, c.skipped + d.skipped, c.timers + d.timers}
 }
 
-func (s *nodeStats) counts() counts {
-	return s.base.plus(counts{s.in.Load(), s.out.Load(), s.late.Load(), s.skipped.Load()})
+func (s *nodeStats) counts() counts { return s.base.plus(s.counted()) }
+
+// counted is what the attempt has.
+func (s *nodeStats) counted() counts {
+	return counts{s.in.Load(), s.out.Load(), s.late.Load(), s.skipped.Load(), s.timers.Load()}
 }
 
 // nodeCount is what a subtask has counted up to a barrier.
@@ -87,12 +111,12 @@ type nodeCount struct {
 
 // String is how a checkpoint's notes carry counts.
 func (c counts) String() string {
-	return fmt.Sprintf("in=%d out=%d late=%d skipped=%d", c.in, c.out, c.late, c.skipped)
+	return fmt.Sprintf("in=%d out=%d late=%d skipped=%d timers=%d", c.in, c.out, c.late, c.skipped, c.timers)
 }
 
 func parseCounts(s string) (c counts) {
-	// A note that does not parse counts as nothing: counters are no state.
-	fmt.Sscanf(s, "in=%d out=%d late=%d skipped=%d", &c.in, &c.out, &c.late, &c.skipped)
+	// What does not parse counts as nothing, as timers in older notes do: counters are no state.
+	fmt.Sscanf(s, "in=%d out=%d late=%d skipped=%d timers=%d", &c.in, &c.out, &c.late, &c.skipped, &c.timers)
 	return c
 }
 
@@ -100,7 +124,7 @@ func countsNote(uid string) string { return "pagetide.counts." + strconv.Quote(u
 
 // statsOf makes the counters of a node in the subtask that is being built.
 func (st *subtask) statsOf(n *node) *nodeStats {
-	s := &nodeStats{node: n}
+	s := &nodeStats{node: n, st: st}
 	s.watermark.Store(int64(MinTime))
 	if st.index == 0 {
 		s.base = st.a.restored.counts(n.uid)
@@ -110,12 +134,35 @@ func (st *subtask) statsOf(n *node) *nodeStats {
 	return s
 }
 
+// subtask is what there is to say of the subtask alone.
+func (s *nodeStats) subtask(now time.Time) SubtaskStats {
+	c, b := s.counted(), &s.st.barriers
+	t := SubtaskStats{
+		Index: s.st.index, In: c.in, Out: c.out, Late: c.late, Skipped: c.skipped, Timers: c.timers,
+		Pages: s.pages.Load(), Resident: s.resident.Load(), Watermark: Time(s.watermark.Load()),
+		StartDelay: time.Duration(b.delay.Load()), Alignment: time.Duration(b.alignment.Load()),
+	}
+	t.Load, t.Recent = s.st.load.read(now)
+	return t
+}
+
+// add takes in a subtask, but for what checkpoints keep.
+func (op *OperatorStats) add(t SubtaskStats) {
+	op.Watermark = min(op.Watermark, t.Watermark)
+	op.Pages += t.Pages
+	op.Resident += t.Resident
+	op.StartDelay, op.Alignment = max(op.StartDelay, t.StartDelay), max(op.Alignment, t.Alignment)
+	op.Load, op.Recent = op.Load.plus(t.Load), op.Recent.plus(t.Recent)
+	op.Subtasks = append(op.Subtasks, t)
+}
+
 // report sums the subtasks' counters, nodes in graph order.
 func (a *attempt) report() (all Stats) {
 	all.Watermark = MaxTime
 	if a.coord != nil {
 		all.InProgress = int(a.coord.inFlight.Load())
 	}
+	now := a.o.Clock.Now()
 	all.Loading = a.loading != nil && !a.loading.done.Load()
 	for _, n := range a.job.nodes {
 		op, found := OperatorStats{UID: n.uid, Kind: n.kind, Watermark: MaxTime}, false
@@ -124,9 +171,7 @@ func (a *attempt) report() (all Stats) {
 			if s.node == n {
 				found = true
 				sum = sum.plus(s.counts())
-				op.Watermark = min(op.Watermark, Time(s.watermark.Load()))
-				op.Pages += s.pages.Load()
-				op.Resident += s.resident.Load()
+				op.add(s.subtask(now))
 				op.Stalled += time.Duration(s.stalled.Load())
 				all.Evictions += s.evictions.Load()
 				all.MemoryWaits += s.memoryWaits.Load()
@@ -137,8 +182,7 @@ func (a *attempt) report() (all Stats) {
 			continue
 		}
 		op.Inputs, op.Splits = a.inputsOf(n), a.splitsOf(n)
-		a.barriers(&op, n)
-		op.In, op.Out, op.Late, op.Skipped = sum.in, sum.out, sum.late, sum.skipped
+		op.In, op.Out, op.Late, op.Skipped, op.Timers = sum.in, sum.out, sum.late, sum.skipped, sum.timers
 		all.Operators = append(all.Operators, op)
 		all.Late += sum.late
 		all.Skipped += sum.skipped

@@ -83,6 +83,7 @@ type subtask struct {
 	asleep    bool // the tasks behind were told to go on without this subtask's time
 	watermark Time
 	barriers  barrierTime
+	load      loadMeter
 	passed    uint64 // the last barrier that has come
 	fired     int    // timers since the last pause
 }
@@ -159,10 +160,15 @@ func (st *subtask) resume() error {
 // take gives the next message that the subtask can work on. One that is full takes only what comes before a barrier: a
 // checkpoint does not wait for calls.
 func (st *subtask) take() (m message, in int, ok bool) {
-	if st.async != nil && st.async.full() && st.passed == st.a.begun.Load() {
+	if st.full() {
 		return message{}, 0, false
 	}
 	return st.inbox.take()
+}
+
+// full says that calls have to end before more can be taken than a barrier that has been sent.
+func (st *subtask) full() bool {
+	return st.async != nil && st.async.full() && st.passed == st.a.begun.Load()
 }
 
 // loop reads the inbox until the attempt ends.
@@ -180,6 +186,9 @@ func (st *subtask) loop() error {
 				return err
 			}
 			rung := false
+			if !st.full() {
+				st.spend(idle)
+			}
 			select {
 			case <-st.inbox.wake:
 			case <-again:
@@ -187,6 +196,7 @@ func (st *subtask) loop() error {
 				rung = true
 			case <-st.ctx.Done():
 			}
+			st.spend(busy)
 			stop()
 			st.step("wakes")
 			if st.ctx.Err() != nil {
@@ -417,6 +427,7 @@ func (st *subtask) put(to *inbox, in int, m message) {
 	if to.tryPut(in, m) {
 		return
 	}
+	st.spend(backPressured)
 	for done := false; !done; {
 		again, stop := st.idle()
 		var err error
@@ -425,6 +436,7 @@ func (st *subtask) put(to *inbox, in int, m message) {
 			panic(err)
 		}
 	}
+	st.spend(busy)
 }
 
 func (st *subtask) close() (err error) {

@@ -302,6 +302,7 @@ func (t *windowBase[K]) pop(x *mmapstate.Index, until Time, f func(at Time, k mm
 		if !ok {
 			return
 		}
+		t.stats.timers.Add(1)
 		t.buf = k.Bytes
 		f(Time(at), k)
 		t.st.pause()
