@@ -101,12 +101,14 @@ func (s *stages) job(last int) *engine.Job {
 // stop runs up to a record and stops with a checkpoint.
 func (s *stages) stop(o engine.Options, last int) engine.Checkpoint {
 	s.t.Helper()
+	loaded := make(chan struct{})
+	o.Hooks.Loaded = func(engine.Checkpoint, time.Duration) { close(loaded) }
 	r := start(s.t, s.job(last), o)
 	s.in.add(0, s.all[s.done:last]...)
 	s.done = last
 	until(s.t, "the last record of the part", s.reached)
-	for r.Stats().Loading { // which keeps the restored checkpoint
-		time.Sleep(time.Millisecond)
+	if o.Restore.Path != "" {
+		until(s.t, "all state to be loaded", loaded) // until then the restored checkpoint is kept
 	}
 	if _, err := r.Checkpoint(s.t.Context()); err != nil { // so that the last one has another to follow
 		s.t.Fatal(err)

@@ -229,15 +229,15 @@ func TestStopBeforeStateIsLoaded(t *testing.T) {
 	for range 3 {
 		cold := newColdFS(disk)
 		o.Checkpoints, o.Restore = o.Checkpoints.On(cold), engine.Resume()
+		durable := make(chan struct{}, 10)
+		o.Hooks.Checkpoint = func(engine.Checkpoint) { durable <- struct{}{} }
 		r := start(t, tallyJob(in, log, nil), o)
 		stopped := make(chan error, 1)
 		go func() {
 			_, err := r.Stop(t.Context())
 			stopped <- err
 		}()
-		for r.Stats().Completed == 0 { // the last checkpoint is there; the end waits for the hanging read
-			time.Sleep(time.Millisecond)
-		}
+		until(t, "the last checkpoint", durable) // the end waits for the hanging read
 		if s := r.Stats(); s.Resident > s.Pages/2 {
 			t.Errorf("%d of %d pages are resident", s.Resident, s.Pages)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
@@ -111,19 +112,27 @@ func TestHungStorage(t *testing.T) {
 			in := newFeed[event](1)
 			all := events(600)
 			job, log, seen := watched(in)
-			failed := make(chan struct{}, 100)
-			o := engine.Options{Parallelism: 2, Checkpoints: engine.Checkpoints{Dir: "state", Timeout: 200 * time.Millisecond}.On(fs)}
-			o.Hooks.CheckpointFailed = func(meta.CheckpointID, error) { failed <- struct{}{} }
+			failed := make(chan error, 100)
+			clock := enginetest.NewClock(t0)
+			o := engine.Options{Parallelism: 2, Clock: clock, Checkpoints: engine.Checkpoints{Dir: "state", Timeout: time.Minute}.On(fs)}
+			o.Hooks.CheckpointFailed = func(_ meta.CheckpointID, err error) { failed <- err }
 			r := start(t, job, o)
 			t.Cleanup(fs.release)
 			in.add(0, all[:200]...)
 			take(t, 200, seen)
 			fs.hang(op, "")
-			if _, err := r.Checkpoint(t.Context()); !errors.Is(err, meta.ErrAborted) {
-				t.Errorf("Checkpoint = %v, want %v", err, meta.ErrAborted)
-			}
+			asked := make(chan error, 1)
+			go func() {
+				_, err := r.Checkpoint(t.Context())
+				asked <- err
+			}()
 			until(t, "a hanging call", fs.hangs)
-			until(t, "the failed checkpoint", failed)
+			clock.Advance(time.Minute)
+			for what, err := range map[string]error{"Checkpoint": <-asked, "the hook": <-failed} {
+				if !errors.Is(err, meta.ErrAborted) {
+					t.Errorf("%s: %v, want %v", what, err, meta.ErrAborted)
+				}
+			}
 			in.add(0, all[200:400]...)
 			take(t, 200, seen) // records go on while storage hangs
 			if s := r.Stats(); s.Failed != 1 || s.Expired != 1 || s.Completed != 1 {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -89,10 +90,9 @@ func TestPreloadMakesAllResident(t *testing.T) {
 	g := &gated{chain: saved(t, 50_000)}
 	g.order = []pageID{{meta.MakeShardID(0, 1), 40}, {meta.MakeShardID(0, 7), 3}, {meta.MakeShardID(0, 1), 47}, {meta.MakeShardID(0, 0), 90000}}
 	s, m := reopen(t, g, Options{Lazy: true, Preload: true})
-	for end := time.Now().Add(20 * time.Second); s.preload != nil; time.Sleep(time.Millisecond) {
-		if err := s.Maintain(); err != nil || time.Now().After(end) {
-			t.Fatal("not loaded in time", err)
-		}
+	<-s.preload.done
+	if err := s.Maintain(); err != nil || s.preload != nil {
+		t.Fatalf("the background loader has ended: %v", err)
 	}
 	if st := s.Stats(); st.Resident != st.Pages || !s.shards[0].allResident || !s.shards[1].allResident {
 		t.Errorf("%d of %d pages are resident", st.Resident, st.Pages)
@@ -115,12 +115,15 @@ func TestPreloadMakesAllResident(t *testing.T) {
 }
 
 func TestOwnerWaitsForAClaimedGroup(t *testing.T) {
-	g := &gated{chain: saved(t, 50_000), gate: make(chan struct{}), hold: &pageID{shard: meta.MakeShardID(0, 0)}}
+	from := saved(t, 50_000)
+	synctest.Test(t, func(t *testing.T) { ownerWaits(t, from) })
+}
+
+func ownerWaits(t *testing.T, from *chain) {
+	g := &gated{chain: from, gate: make(chan struct{}), hold: &pageID{shard: meta.MakeShardID(0, 0)}}
 	s, m := reopen(t, g, Options{Lazy: true, Preload: true})
-	for len(g.loads()) == 0 { // the background loader has claimed the first group, and does not get on
-		time.Sleep(time.Millisecond)
-	}
-	time.AfterFunc(20*time.Millisecond, func() { close(g.gate) })
+	synctest.Wait()                                       // the background loader has claimed the first group, and does not get on
+	time.AfterFunc(time.Second, func() { close(g.gate) }) // once the owner waits, too
 	for i := range uint64(50_000) {
 		if v, ok := m.Get(i); !ok || v != int64(i) {
 			t.Fatalf("key %d: %d %v", i, v, ok)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,14 +21,52 @@ import (
 
 // buffer is an io.Writer for several goroutines.
 type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	ended bool
+	more  chan struct{} // closed by the next write, or the end
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.wake()
 	return b.b.Write(p)
+}
+
+// end says that nothing more will be written.
+func (b *buffer) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.wake()
+}
+
+// wake wakes who waits. The caller holds mu.
+func (b *buffer) wake() {
+	if b.more != nil {
+		close(b.more)
+		b.more = nil
+	}
+}
+
+// until waits until one of the texts has been written so many times; it is false if that will not be.
+func (b *buffer) until(times int, texts ...string) bool {
+	for {
+		b.mu.Lock()
+		if b.more == nil {
+			b.more = make(chan struct{})
+		}
+		said, ended, more := b.b.String(), b.ended, b.more
+		b.mu.Unlock()
+		switch {
+		case slices.ContainsFunc(texts, func(text string) bool { return strings.Count(said, text) >= times }):
+			return true
+		case ended:
+			return false
+		}
+		<-more
+	}
 }
 
 func (b *buffer) String() string {
@@ -233,18 +272,15 @@ func (w *world) during(do func(), args ...string) int {
 	stdout, stderr := w.stdout, w.stderr
 	p := program{name: defaultName, jobs: w.jobs(), stdout: stdout, stderr: stderr, signals: w.signals,
 		terminal: func() (int, bool) { return 120, w.live }}
-	go func() { done <- p.main(w.ctx, append([]string{"run", "--json"}, args...)) }()
-	for !strings.Contains(stdout.String(), `"event":"checkpoint"`) && !strings.Contains(stdout.String(), `"event":"restored"`) {
-		select {
-		case code := <-done:
-			return code
-		case <-time.After(time.Millisecond):
-		}
+	go func() {
+		code := p.main(w.ctx, append([]string{"run", "--json"}, args...))
+		stdout.end()
+		stderr.end()
+		done <- code
+	}()
+	if stdout.until(1, `"event":"checkpoint"`, `"event":"restored"`) && stdout.until(1, `"event":"started"`) {
+		do()
 	}
-	for !strings.Contains(stdout.String(), `"event":"started"`) {
-		time.Sleep(time.Millisecond)
-	}
-	do()
 	return <-done
 }
 
@@ -301,9 +337,7 @@ func TestSecondSignal(t *testing.T) {
 		<-w.entered
 		w.signals <- os.Interrupt
 		w.signals <- os.Interrupt // an echo
-		for !strings.Contains(w.stderr.String(), "cancelling") {
-			time.Sleep(time.Millisecond)
-		}
+		w.stderr.until(1, "cancelling")
 		time.Sleep(2 * echo)
 		w.signals <- os.Interrupt
 	}, "stuck")
@@ -355,9 +389,7 @@ func TestNotNewest(t *testing.T) {
 	w := newWorld(t)
 	w.write("pagetide.yaml", "execution.checkpointing:\n  num-retained: 2\n  interval: 10 ms\n")
 	many := func() {
-		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 3 {
-			time.Sleep(time.Millisecond)
-		}
+		w.stdout.until(3, `"event":"checkpoint"`)
 		w.signals <- syscall.SIGTERM
 	}
 	if code := w.during(many, "endless"); code != exitDone {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pagetide/pagetide/meta"
 )
@@ -59,9 +58,7 @@ func TestInspectAndVerify(t *testing.T) {
 func TestDataFiles(t *testing.T) {
 	w := newWorld(t)
 	stop := func() {
-		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 3 {
-			time.Sleep(time.Millisecond)
-		}
+		w.stdout.until(3, `"event":"checkpoint"`)
 		w.signals <- syscall.SIGTERM
 	}
 	apart := []string{"-D", "state.backend.data-dir=apart", "-D", "execution.checkpointing.interval=20ms"}
@@ -111,9 +108,7 @@ func TestDataFiles(t *testing.T) {
 func TestEmbeddedCheckpoint(t *testing.T) {
 	w := newWorld(t)
 	stop := func() {
-		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 3 {
-			time.Sleep(time.Millisecond)
-		}
+		w.stdout.until(3, `"event":"checkpoint"`)
 		w.signals <- syscall.SIGTERM
 	}
 	memory := []string{"-D", "state.backend=memory", "-D", "execution.checkpointing.interval=20ms"}

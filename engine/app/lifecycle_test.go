@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
@@ -17,9 +16,7 @@ func (w *world) stop() { w.signals <- syscall.SIGTERM }
 
 // stopLater stops a job that has state by then.
 func (w *world) stopLater() {
-	for strings.Count(w.stdout.String(), `"full_bytes"`) < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	w.stdout.until(2, `"full_bytes"`)
 	w.stop()
 }
 

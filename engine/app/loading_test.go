@@ -6,7 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/pagetide/pagetide/snapshotter"
 )
 
 // A bit of a checkpoint's state flips. Whether that shows before the job begins or while it runs: exit 4, the place, a
@@ -16,17 +17,15 @@ func TestDamagedState(t *testing.T) {
 	ctx, crash := context.WithCancel(t.Context())
 	w.ctx = ctx
 	w.during(func() {
-		for strings.Count(w.stdout.String(), `"event":"checkpoint"`) < 5 {
-			time.Sleep(time.Millisecond)
-		}
+		w.stdout.until(5, `"event":"checkpoint"`)
 		crash()
 	}, "-D", "execution.checkpointing.interval=10 ms", "keyed")
 	w.ctx = t.Context()
-	files, _ := filepath.Glob("pagetide-data/keyed/*.delta")
-	if len(files) == 0 {
-		t.Fatalf("no data file is left:\n%s", w.stderr)
+	kept := w.named("pagetide-data/keyed", w.keptPath())
+	if len(kept) < 3 {
+		t.Fatalf("only %v is left:\n%s", kept, w.stderr)
 	}
-	for _, name := range files {
+	for _, name := range kept[2:] {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -41,11 +40,29 @@ func TestDamagedState(t *testing.T) {
 				t.Errorf("%s: stderr does not say %q:\n%s", verify, part, w.stderr)
 			}
 		}
-		if after, _ := filepath.Glob("pagetide-data/keyed/*"); len(after) < len(files)+2 {
-			t.Errorf("%s: only %v is left", verify, after)
+		for _, name := range kept {
+			if _, err := os.Stat(name); err != nil {
+				t.Errorf("%s: %v", verify, err)
+			}
 		}
 	}
 	w.expect(exitRefused, "is none of lazy and eager", "run", "-D", "state.restore.verify=never", "--resume", "keyed")
+}
+
+// named are the identity of a job, the metadata of a checkpoint and the data files that it names: what a crash has left
+// of other checkpoints does not belong to it.
+func (w *world) named(dir, path string) []string {
+	w.t.Helper()
+	c, err := snapshotter.Load(path, snapshotter.LoadOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer c.Close()
+	files := []string{filepath.Join(dir, "_job"), path}
+	for _, f := range c.Meta.Files {
+		files = append(files, filepath.Join(dir, f.Name))
+	}
+	return files
 }
 
 // The events of a restore, in order.
@@ -53,9 +70,7 @@ func TestLoadedEvent(t *testing.T) {
 	w := newWorld(t)
 	w.leaveBehind("keyed")
 	code := w.during(func() {
-		for !strings.Contains(w.stdout.String(), `"event":"loaded"`) {
-			time.Sleep(time.Millisecond)
-		}
+		w.stdout.until(1, `"event":"loaded"`)
 		w.signals <- os.Interrupt
 	}, "--resume", "keyed")
 	out := w.stdout.String()
