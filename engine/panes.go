@@ -20,21 +20,15 @@ type slot[V any] struct {
 // as it has panes.
 type paneWindows[K comparable, V any] struct {
 	*windowCore[K, V]
-	size, slide, pane Time
-	first, latest     Time             // of records, whose windows all close
-	slots             *mmapstate.Cells // by (key, start of the pane): slot
-	start             Time             // of the pane that was placed last
-	last              *slot[V]         // the same
-	of                K                // the key of a window that gives an early result
+	grid
+	slots *mmapstate.Cells // by (key, start of the pane): slot
+	start Time             // of the pane that was placed last
+	last  *slot[V]         // the same
+	of    K                // the key of a window that gives an early result
 }
 
 func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V] {
-	p := &paneWindows[K, V]{windowCore: c, size: Time(c.assign.size), slide: Time(c.assign.slide)}
-	if p.slide == 0 {
-		p.slide = p.size
-	}
-	p.pane = gcd(p.size, p.slide)
-	p.first, p.latest = MinTime.Add(c.assign.size).Add(c.assign.size), MaxTime.Add(-c.lateness).Add(-c.assign.size).Add(-c.assign.size)
+	p := &paneWindows[K, V]{windowCore: c, grid: gridOf(c.assign)}
 	p.slots = must(c.store.Cells("slots", c.shape.With(), int(unsafe.Sizeof(slot[V]{})), must(flatWindow[slot[V]]())))
 	if c.early {
 		c.woken = must(c.store.Index("woken", c.shape.With())) // windows by their start
@@ -42,16 +36,8 @@ func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V]
 	return p
 }
 
-// firstEnd is the end of the first window that ends after a time.
-func (p *paneWindows[K, V]) firstEnd(at Time) Time {
-	return floor(at-p.size, p.slide) + p.slide + p.size
-}
-
-// lastEnd is the end of the last window that a time belongs to.
-func (p *paneWindows[K, V]) lastEnd(at Time) Time { return floor(at, p.slide) + p.size }
-
 func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
-	if own.Start < p.first || own.Start > p.latest {
+	if p.outside(own.Start) {
 		p.beyond(own.Start, p.assign.size)
 	}
 	if p.dead(p.lastEnd(own.Start)) {

@@ -78,8 +78,9 @@ func TestTumblingWindowHoldsItsRecord(t *testing.T) {
 }
 
 // slidingOf is a sliding window's arithmetic.
-func slidingOf(size, slide Time) *slidingTask[string, int, int, int, Aggregator[string, int, int, int]] {
-	return &slidingTask[string, int, int, int, Aggregator[string, int, int, int]]{size: size, slide: slide, pane: gcd(size, slide)}
+func slidingOf(size, slide Time) *grid {
+	g := gridOf(Sliding(time.Duration(size), time.Duration(slide)))
+	return &g
 }
 
 // A record's windows are those from the first that ends after it to the last that begins by then; no window begins or ends
@@ -99,11 +100,11 @@ func TestSlidingWindowsOfARecord(t *testing.T) {
 		if got := s.firstEnd(at); got != want[0].End {
 			t.Errorf("the first window of %d ends at %d, want %v", at, got, want[0])
 		}
-		if got := s.last(at); got != want[len(want)-1] {
-			t.Errorf("the last window of %d is %v, want %v", at, got, want[len(want)-1])
+		if got := s.lastEnd(at); got != want[len(want)-1].End {
+			t.Errorf("the last window of %d ends at %d, want %v", at, got, want[len(want)-1])
 		}
 		pane := floor(at, s.pane)
-		if pane > at || pane+s.pane <= at || s.firstEnd(pane) != want[0].End || s.last(pane+s.pane-1) != want[len(want)-1] {
+		if pane > at || pane+s.pane <= at || s.firstEnd(pane) != want[0].End || s.lastEnd(pane+s.pane-1) != want[len(want)-1].End {
 			t.Errorf("the pane at %d of length %d has other windows than the record at %d", pane, s.pane, at)
 		}
 	})

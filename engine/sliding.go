@@ -20,44 +20,22 @@ import (
 // block are folded into one prefix as windows close. So a window costs a merge or two, however many panes it has: each
 // pane is merged into the prefix once, and once into its neighbour when its block is complete (van Herk's and Gil and
 // Werman's algorithm for sliding minima, over a stream).
+//
+// The panes of a key are a list. The newest, which takes nearly all records, lies under the key, beside the prefix: a
+// record costs one lookup. slidingpanes.go has the list, slidinglate.go what comes for windows that have fired, and
+// slidingearly.go results of windows that have not.
 
-// pane is the fold of one pane, and in a complete block of the panes behind it, too.
-type pane[Acc any] struct {
-	Next Time // in a complete block: where the next pane that exists begins; MaxTime if none does
-	Acc  Acc
+// grid is where sliding windows and their panes lie. Those of tumbling windows are a special case.
+type grid struct{ size, slide, pane Time }
+
+func gridOf(a Assigner) grid {
+	g := grid{size: Time(a.size), slide: Time(a.slide)}
+	if g.slide == 0 {
+		g.slide = g.size
+	}
+	g.pane = gcd(g.size, g.slide)
+	return g
 }
-
-// panes is what a key's panes have in common.
-type panes[Acc any] struct {
-	Next   Time // panes before it are in the prefix or in the complete block; MaxTime while idle
-	First  Time // of the complete block, the first pane that a window may still need; MaxTime if there is none
-	Count  int32
-	Have   bool // the prefix has something
-	Prefix Acc  // of the current block
-}
-
-// idle says that no window holds a pane that was folded.
-func (p *panes[Acc]) idle() bool { return !p.Have && p.First == MaxTime }
-
-// slidingTask is an Aggregate operator over sliding windows in one subtask.
-type slidingTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struct {
-	*windowOp[K, In, O]
-	size, slide, pane Time
-	agg               A
-	heads             *mmapstate.Cells // by key: panes
-	accs              *mmapstate.Cells // by (key, start of the pane): pane
-}
-
-func newSlidingTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w *windowOp[K, In, O], agg A) *slidingTask[K, In, Acc, O, A] {
-	t := &slidingTask[K, In, Acc, O, A]{windowOp: w, agg: agg, size: Time(w.assign.size), slide: Time(w.assign.slide)}
-	t.pane = gcd(t.size, t.slide)
-	t.heads = must(w.store.Cells("panes", w.shape, int(unsafe.Sizeof(panes[Acc]{})), must(flatWindow[panes[Acc]]())))
-	t.accs = must(w.store.Cells("accumulators", w.shape.With(), int(unsafe.Sizeof(pane[Acc]{})), must(flatWindow[pane[Acc]]())))
-	return t
-}
-
-// flatWindow is the fingerprint of what a window keeps.
-func flatWindow[T any]() (string, error) { return mmapstate.FlatFingerprint(reflect.TypeFor[T]()) }
 
 func gcd(a, b Time) Time {
 	for b != 0 {
@@ -65,6 +43,9 @@ func gcd(a, b Time) Time {
 	}
 	return a
 }
+
+// flatWindow is the fingerprint of what a window keeps.
+func flatWindow[T any]() (string, error) { return mmapstate.FlatFingerprint(reflect.TypeFor[T]()) }
 
 // floor is the greatest multiple of unit that is not after t.
 func floor(t, unit Time) Time {
@@ -75,195 +56,197 @@ func floor(t, unit Time) Time {
 	return t - in
 }
 
-// firstEnd is the end of the first window that ends after t.
-func (t *slidingTask[K, In, Acc, O, A]) firstEnd(at Time) Time {
-	return floor(at-t.size, t.slide) + t.slide + t.size
+// firstEnd is the end of the first window that ends after a time.
+func (g *grid) firstEnd(at Time) Time { return floor(at-g.size, g.slide) + g.slide + g.size }
+
+// lastEnd is the end of the last window that a time belongs to.
+func (g *grid) lastEnd(at Time) Time { return floor(at, g.slide) + g.size }
+
+// slidingTask is an Aggregate operator over sliding windows in one subtask.
+type slidingTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struct {
+	*windowOp[K, In, O]
+	grid
+	core  *windowCore[K, Acc]
+	agg   A
+	heads *lookahead       // by key: panes
+	older *mmapstate.Cells // by (key, start of the pane): pane
+	fired *mmapstate.Cells // by (key, end): the fold of a window that late records may come to; nil without
+	fresh *mmapstate.Cells // by (key, start of the pane): fresh; nil without early results
+	sweep sweep[Acc]
+	sum   Acc // of the window in hand
+	_     apart
 }
 
-// last is the last window that a record at a time belongs to.
-func (t *slidingTask[K, In, Acc, O, A]) last(at Time) Span {
-	start := floor(at, t.slide)
-	return Span{start, start + t.size}
+func newSlidingTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w *windowOp[K, In, O], r rule, agg A) *slidingTask[K, In, Acc, O, A] {
+	t := &slidingTask[K, In, Acc, O, A]{windowOp: w, grid: gridOf(w.assign), core: newCore[K, Acc](w.windowBase, r), agg: agg}
+	t.core.fires = t
+	t.heads = w.ahead(must(w.store.Cells("panes", w.shape, int(unsafe.Sizeof(panes[Acc]{})), must(flatWindow[panes[Acc]]()))))
+	t.older = must(w.store.Cells("older", w.shape.With(), int(unsafe.Sizeof(pane[Acc]{})), must(flatWindow[pane[Acc]]())))
+	if r.lateness > 0 {
+		t.fired = must(w.store.Cells("fired", w.shape.With(), int(unsafe.Sizeof(t.sum)), must(flatWindow[Acc]())))
+	}
+	if r.early {
+		t.fresh = must(w.store.Cells("fresh", w.shape.With(), int(unsafe.Sizeof(fresh{})), must(flatWindow[fresh]())))
+		t.core.woken = must(w.store.Index("woken", w.shape))
+	}
+	return t
 }
 
 func (t *slidingTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
+	if t.core.behind {
+		t.core.catchUp()
+	}
 	t.take(r)
-	if r.at < MinTime+2*t.size || r.at > MaxTime-2*t.size {
+	r.at = t.core.timeOf(r.at)
+	if r.at > t.core.mark {
+		h := (*panes[Acc])(t.heads.cells.RefAt(&t.heads.found[t.place], t.ctx.key))
+		if h.newest(r.at, t.pane) && (h.Fresh || !t.core.early) {
+			t.ctx.live = true
+			t.agg.Add(&h.Newest.Acc, r.val)
+			t.ctx.live = false
+			return
+		}
+	}
+	t.elsewhere(r)
+}
+
+// elsewhere takes a record that does not belong to the newest pane alone.
+func (t *slidingTask[K, In, Acc, O, A]) elsewhere(r *keyed[K, In]) {
+	if t.core.outside(r.at) {
 		t.outOfRange(r)
 	}
-	if t.last(r.at).End-1 <= t.watermark {
+	last := t.lastEnd(r.at)
+	if t.core.dead(last) {
 		t.tooLate(r)
 		return
 	}
 	t.ctx.live = true
-	k, start := t.keyOf(r), floor(r.at, t.pane)
-	p, created := t.accs.RefOrCreate(k.With(uint64(start), &t.scratch))
-	acc := (*pane[Acc])(p)
-	if created {
-		t.newPane(k, start)
+	if !t.core.over(last) {
+		t.insert(*t.ctx.key, r)
 	}
-	if t.firstEnd(start)-1 > t.watermark || !t.addFolded(k, start, created, r.val) {
-		t.agg.Add(&acc.Acc, r.val)
+	if t.fired != nil && r.at <= t.core.mark {
+		t.again(*t.ctx.key, r)
 	}
 	t.ctx.live = false
 }
 
-func (t *slidingTask[K, In, Acc, O, A]) hint(r *keyed[K, In]) {
-	k := mmapstate.Key{Hash: r.hash, Group: r.group}
-	t.hints = append(t.hints, k.Hinted(uint64(floor(r.at, t.pane))))
+// insert adds a record for the windows that are open.
+func (t *slidingTask[K, In, Acc, O, A]) insert(k mmapstate.Key, r *keyed[K, In]) {
+	start := floor(r.at, t.pane)
+	h := (*panes[Acc])(t.heads.cells.RefAt(&t.heads.found[t.place], t.ctx.key))
+	if !h.Live {
+		h.begin(start, floor(start, t.size))
+	} else if start < h.Folded && h.First >= h.Folded {
+		h.unfolded(floor(start, t.size))
+	}
+	p, created := t.open(k, h, start)
+	if created {
+		t.await(k, h, start)
+	}
+	if start >= h.Folded {
+		t.agg.Add(&p.Acc, r.val)
+	} else {
+		t.addFolded(k, h, start, created, r.val)
+	}
+	if t.fresh != nil {
+		t.isFresh(k, h, start)
+	}
 }
 
-// newPane counts a pane and sees to it that the first window that is still to close and holds it does.
-func (t *slidingTask[K, In, Acc, O, A]) newPane(k mmapstate.Key, start Time) {
-	p, created := t.heads.RefOrCreate(k)
-	h := (*panes[Acc])(p)
-	if created {
-		h.Next, h.First = MaxTime, MaxTime
+// await sees to it that the first window that is still to fire and holds a pane does. Each that fires sees to the next.
+func (t *slidingTask[K, In, Acc, O, A]) await(k mmapstate.Key, h *panes[Acc], start Time) {
+	if start >= h.End {
+		return // there is one before
 	}
-	h.Count++
-	if h.idle() {
-		h.Next = min(h.Next, start)
+	end := t.firstEnd(max(start, t.core.mark+1))
+	if end >= h.End {
+		return
 	}
-	t.ends.Insert(k, int64(t.firstEnd(max(start, t.watermark+1))))
+	if h.End != MaxTime {
+		t.ends.Delete(k, int64(h.End))
+	}
+	h.End = end
+	t.ends.Insert(k, int64(end))
 }
 
 // addFolded adds a record to a pane that windows have closed over while others have not: to all that it was folded into.
-// It is false if it was folded into nothing.
-func (t *slidingTask[K, In, Acc, O, A]) addFolded(k mmapstate.Key, start Time, created bool, v In) bool {
-	h := (*panes[Acc])(t.heads.Ref(k))
-	if h.idle() || start >= h.Next {
-		return false
-	}
-	if start >= floor(h.Next, t.size) {
-		var acc Acc
-		t.agg.Add(&acc, v)
-		t.fold(h, acc)
-		t.agg.Add(&t.at(k, start).Acc, v)
-		return true
-	}
-	before := &h.First
-	for at := h.First; at < start; at = *before {
-		p := t.at(k, at)
-		t.agg.Add(&p.Acc, v)
-		before = &p.Next
-	}
-	p := t.at(k, start)
-	if created {
-		if p.Next = *before; p.Next != MaxTime {
-			p.Acc = t.at(k, p.Next).Acc
-		}
-		*before = start
+func (t *slidingTask[K, In, Acc, O, A]) addFolded(k mmapstate.Key, h *panes[Acc], start Time, created bool, v In) {
+	p, block := t.at(k, h, start), floor(h.Folded, t.size)
+	switch {
+	case start >= block:
+		t.agg.Add(&h.Prefix, v)
+		h.Have = true
+	case created && p.After < block:
+		p.Acc = t.at(k, h, p.After).Acc
 	}
 	t.agg.Add(&p.Acc, v)
-	return true
+	if start < block {
+		for at := h.First; at < start; {
+			before := t.at(k, h, at)
+			t.agg.Add(&before.Acc, v)
+			at = before.After
+		}
+	}
 }
 
-// at is a pane that exists, to be written.
-func (t *slidingTask[K, In, Acc, O, A]) at(k mmapstate.Key, start Time) *pane[Acc] {
-	return (*pane[Acc])(t.accs.Ref(k.With(uint64(start), &t.scratch)))
-}
-
-func (t *slidingTask[K, In, Acc, O, A]) advance(w Time) { t.windowOp.advance(w, t.fire) }
-
-// fire closes the window of a key that ends at a time.
-func (t *slidingTask[K, In, Acc, O, A]) fire(end Time, k mmapstate.Key) {
+// end implements firing: it closes the window of a key that ends at a time.
+func (t *slidingTask[K, In, Acc, O, A]) end(end Time, k mmapstate.Key) {
 	span := Span{end - t.size, end}
 	t.closing(k, span)
-	at := t.heads.Peek(k)
-	if at == nil {
+	h := (*panes[Acc])(t.heads.cells.Ref(k))
+	if !h.Live || h.End != end {
 		t.fail(fmt.Errorf("window %s is open but has no panes", span))
 	}
-	h := *(*panes[Acc])(at)
-	t.foldUntil(k, &h, end)
-	t.dropBefore(k, &h, span.Start)
-	acc, ok := t.total(k, &h)
-	t.dropBefore(k, &h, span.Start+t.slide)
-	t.keep(k, &h, end)
-	if ok {
-		result := t.agg.Result(t.key, span, acc)
-		t.ctx.live = false
-		t.out.push(result, end-1)
+	t.fold(k, h, end)
+	t.total(k, h, end)
+	t.drop(k, h, span.Start+t.slide)
+	t.next(k, h, end)
+	if t.fired != nil {
+		*(*Acc)(t.fired.Ref(k.With(uint64(end), &t.scratch))) = t.sum
+		t.core.stays(k, end)
 	}
-	t.ctx.live = false
+	t.emitSum(span)
 }
 
-// keep stores what the key's panes have in common, if there are any left, and opens the next window if it holds some of
-// them.
-func (t *slidingTask[K, In, Acc, O, A]) keep(k mmapstate.Key, h *panes[Acc], end Time) {
-	switch {
-	case !h.idle():
-		t.ends.Insert(k, int64(end+t.slide))
-	case h.Count == 0:
-		t.heads.Delete(k)
-		return
-	default:
-		h.Next = MaxTime // the next pane may be far away: the way there is not gone pane by pane
-	}
-	*(*panes[Acc])(t.heads.Ref(k)) = *h
-}
-
-// foldUntil takes the panes before a window's end into the prefix, and completes blocks that end on the way.
-func (t *slidingTask[K, In, Acc, O, A]) foldUntil(k mmapstate.Key, h *panes[Acc], end Time) {
-	start := h.Next
-	if h.idle() {
-		start = min(start, end-t.slide) // what lies before is in no window that is still open
-	}
-	for ; start < end; start += t.pane {
-		if p := t.accs.Peek(k.With(uint64(start), &t.scratch)); p != nil {
-			t.fold(h, (*pane[Acc])(p).Acc)
-		}
-		if next := start + t.pane; floor(next, t.size) == next {
-			t.complete(k, h, next)
-		}
-	}
-	h.Next = end
-}
-
-// fold takes a pane into the prefix.
-func (t *slidingTask[K, In, Acc, O, A]) fold(h *panes[Acc], acc Acc) {
-	if !h.Have {
-		h.Prefix, h.Have = acc, true
-		return
-	}
-	t.agg.Merge(&h.Prefix, acc)
-}
-
-// complete makes the current block, which ends at a time, the complete one. No window needs the one before any more.
-func (t *slidingTask[K, In, Acc, O, A]) complete(k mmapstate.Key, h *panes[Acc], end Time) {
-	h.Have, h.Prefix = false, *new(Acc)
-	var behind Acc
-	for start := end - t.pane; start >= end-t.size; start -= t.pane {
-		if t.accs.Peek(k.With(uint64(start), &t.scratch)) == nil {
-			continue
-		}
-		p := t.at(k, start)
-		if p.Next = h.First; p.Next != MaxTime {
-			t.agg.Merge(&p.Acc, behind)
-		}
-		behind, h.First = p.Acc, start
-	}
-}
-
-// dropBefore removes the panes of the complete block that begin before a time.
-func (t *slidingTask[K, In, Acc, O, A]) dropBefore(k mmapstate.Key, h *panes[Acc], start Time) {
-	for h.First < start {
-		at := k.With(uint64(h.First), &t.scratch)
-		h.First = (*pane[Acc])(t.accs.Peek(at)).Next
-		t.accs.Delete(at)
-		h.Count--
-	}
-}
-
-// total is the fold of the window that was made ready; ok is false if it is empty.
-func (t *slidingTask[K, In, Acc, O, A]) total(k mmapstate.Key, h *panes[Acc]) (acc Acc, ok bool) {
+// next has the next window of a key fire that holds a pane, or forgets the key if there are none left.
+func (t *slidingTask[K, In, Acc, O, A]) next(k mmapstate.Key, h *panes[Acc], end Time) {
 	if h.First == MaxTime {
-		return h.Prefix, h.Have
+		t.notFresh(k)
+		t.heads.cells.Delete(k)
+		return
 	}
-	acc = (*pane[Acc])(t.accs.Peek(k.With(uint64(h.First), &t.scratch))).Acc
-	if h.Have {
-		t.agg.Merge(&acc, h.Prefix)
+	h.End = end + t.slide
+	if h.First >= end { // it may be far away: the way there is not gone window by window
+		h.End = t.firstEnd(h.First)
 	}
-	return acc, true
+	t.ends.Insert(k, int64(h.End))
 }
+
+// total leaves the fold of the window that was made ready.
+func (t *slidingTask[K, In, Acc, O, A]) total(k mmapstate.Key, h *panes[Acc], end Time) {
+	if h.First >= floor(end, t.size) {
+		t.sum = h.Prefix
+		return
+	}
+	t.sum = t.peek(k, h, h.First).Acc
+	if h.Have {
+		t.agg.Merge(&t.sum, h.Prefix)
+	}
+}
+
+// emitSum emits the result of the window in hand.
+func (t *slidingTask[K, In, Acc, O, A]) emitSum(span Span) {
+	at := span.End - 1
+	if t.assign.clock {
+		at = 0
+	}
+	result := t.agg.Result(t.key, span, t.sum)
+	t.ctx.live = false
+	t.out.push(result, at)
+}
+
+func (t *slidingTask[K, In, Acc, O, A]) advance(w Time) { t.core.advance(w) }
+
+func (t *slidingTask[K, In, Acc, O, A]) finish() {}
 
 func (t *slidingTask[K, In, Acc, O, A]) snapshot(a *ack) error { return t.freeze(a) }

@@ -35,8 +35,11 @@ func Tumbling(size time.Duration) Assigner { return Assigner{kind: kindTumbling,
 
 // Sliding has windows of a size begin at every multiple of slide, counted from 1970-01-01 UTC: a record is in about
 // size/slide of them. Both must be positive, slide at most the size. Only windows that hold a record have a result, and
-// what a record costs does not grow with size/slide. What a window costs grows with the slide over the greatest duration
-// that both size and slide are multiples of, which is 1 if the slide divides the size; more than 10,000 are a mistake.
+// what a record costs does not grow with size/slide; neither does what [Aggregate] costs for each result, whatever the options
+// are, but by how late records are for some of their windows, over the slide. [ProcessWindow] and [WindowJoin] keep a record
+// once, but read all records of a window for its result. What a window costs grows with the slide over the greatest
+// duration that both size and slide are multiples of, which is 1 if the slide divides the size; more than 10,000 are a
+// mistake.
 func Sliding(size, slide time.Duration) Assigner {
 	return Assigner{kind: kindSliding, size: size, slide: slide}
 }
@@ -198,9 +201,9 @@ func Aggregate[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]](w Wind
 		case w.assign.kind == kindTumbling && w.once():
 			t := newTumblingTask[K, In, Acc](op, a)
 			op.run(w, t, t.accs, t.onRecord, t.hint)
-		case w.assign.kind == kindSliding && w.once():
-			t := newSlidingTask[K, In, Acc](op, a)
-			op.run(w, t, t.accs, t.onRecord, t.hint)
+		case w.assign.kind == kindSliding:
+			t := newSlidingTask[K, In, Acc](op, w.rule, a)
+			op.run(w, t, nil, t.onRecord, nil)
 		default:
 			f := &folds[K, In, Acc, O, A]{op, a}
 			newWindowTask(op, w, f).run(w)
@@ -214,7 +217,7 @@ func checkAccumulator[Acc any](a Assigner, once bool) error {
 	_, err := flatWindow[Acc]()
 	switch {
 	case err != nil || a.kind == kindTumbling && once:
-	case a.kind == kindSliding && once:
+	case a.kind == kindSliding:
 		_, err = flatWindow[panes[Acc]]()
 	default:
 		_, err = flatWindow[session[Acc]]() // the largest

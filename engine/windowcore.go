@@ -13,7 +13,8 @@ import (
 //	content  what the value is                                            an accumulator, or the records themselves
 //	rule     when windows fire, and how long they stay                    end, lateness, early results
 //
-// Aggregates over tumbling and sliding windows without a rule of their own do with less: see tumbling.go and sliding.go.
+// Aggregates over sliding windows, and those over tumbling ones without a rule of their own, take records themselves: see
+// sliding.go and tumbling.go.
 
 // windows are the windows of the keys of one subtask. Each keeps a value, whose zero value is that of no records.
 type windows[V any] interface {
@@ -28,6 +29,11 @@ type windows[V any] interface {
 	// placed is called when the value that was given last has taken the record in.
 	placed(k mmapstate.Key)
 
+	firing
+}
+
+// firing is what windows do when their time has come.
+type firing interface {
 	end(at Time, k mmapstate.Key)    // an entry of ends is due
 	wake(at Time, k mmapstate.Key)   // an entry of woken is
 	retire(at Time, k mmapstate.Key) // an entry of retired is
@@ -46,7 +52,8 @@ type windowCore[K comparable, V any] struct {
 	*windowBase[K]
 	rule
 	what    content[K, V]
-	which   windows[V]
+	which   windows[V]       // nil if the operator takes records itself
+	fires   firing           // the same windows, or that operator
 	mark    Time             // windows that end by the instant after it have fired: the watermark, or by the clock
 	passed  Time             // the watermark that what is emitted now must not be late for
 	retired *mmapstate.Index // when windows that have fired are forgotten: their ends, and the lateness; nil without
@@ -55,8 +62,9 @@ type windowCore[K comparable, V any] struct {
 	parts   []V
 }
 
-func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K, V]) *windowCore[K, V] {
-	c := &windowCore[K, V]{windowBase: b, rule: r, what: what, mark: b.watermark, passed: b.watermark, behind: true}
+// newCore makes a core whose windows are to be given to it.
+func newCore[K comparable, V any](b *windowBase[K], r rule) *windowCore[K, V] {
+	c := &windowCore[K, V]{windowBase: b, rule: r, mark: b.watermark, passed: b.watermark, behind: true}
 	if b.assign.clock {
 		c.mark = MinTime
 	}
@@ -66,6 +74,12 @@ func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K
 	if r.lateness > 0 {
 		c.retired = must(b.store.Index("retired", b.shape))
 	}
+	return c
+}
+
+func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K, V]) *windowCore[K, V] {
+	c := newCore[K, V](b, r)
+	c.what = what
 	switch b.assign.kind {
 	case kindCount:
 		c.which = newCountWindows(c)
@@ -74,7 +88,14 @@ func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K
 	default:
 		c.which = newPaneWindows(c)
 	}
+	c.fires = c.which
 	return c
+}
+
+// outside says that not all windows of a time close, because it is too near to the ends of all time.
+func (c *windowCore[K, V]) outside(at Time) bool {
+	size := c.assign.size
+	return at < MinTime.Add(size).Add(size) || at > MaxTime.Add(-c.lateness).Add(-size).Add(-size)
 }
 
 // over says that a window has fired, by its end.
@@ -113,7 +134,7 @@ func (c *windowCore[K, V]) advance(w Time) {
 	}
 	c.catchUp()
 	if w == MaxTime {
-		c.which.finish()
+		c.fires.finish()
 	}
 	c.passed = c.watermark
 }
@@ -122,9 +143,9 @@ func (c *windowCore[K, V]) advance(w Time) {
 // over windows of one that was behind: it must catch up before it takes a record.
 func (c *windowCore[K, V]) catchUp() {
 	c.behind = false
-	c.pop(c.ends, c.mark.Add(1), c.which.end)
+	c.pop(c.ends, c.mark.Add(1), c.fires.end)
 	if c.retired != nil {
-		c.pop(c.retired, c.mark.Add(1), c.which.retire)
+		c.pop(c.retired, c.mark.Add(1), c.fires.retire)
 	}
 }
 
@@ -153,10 +174,10 @@ func (c *windowCore[K, V]) byClock() *mmapstate.Index {
 func (c *windowCore[K, V]) ring(now Time) {
 	if c.assign.clock {
 		c.mark = max(c.mark, now-1)
-		c.pop(c.ends, now, c.which.end)
+		c.pop(c.ends, now, c.fires.end)
 	}
 	if c.early {
-		c.pop(c.woken, now, c.which.wake)
+		c.pop(c.woken, now, c.fires.wake)
 	}
 }
 
