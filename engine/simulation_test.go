@@ -110,14 +110,14 @@ func TestSimulatedJobs(t *testing.T) {
 	for seed := first; seed < first+seeds; seed++ {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
-		all.Checkpoints, all.Steps = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps
+		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
 		for what, seen := range sometimes {
 			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
 				sometimes[what] = true
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -134,32 +134,45 @@ var sometimes = map[string]bool{
 	`(?m)^commits of .* commits\n(.*\n){0,9}the process is killed`:                                                                             false, // committed, nobody knows
 	`(?m)^task .* acknowledges\n(.*\n){0,3}the process is killed`:                                                                              false,
 	`loading .* loads`: false,
-	`(?m)^verification of checkpoint .*\n(.*\n){0,9}the process is killed`: false, // while state is loaded
-	`fails before it acknowledges`:                                         false,
-	`fails before it goes on`:                                              false,
-	`fails before it commits`:                                              false,
-	`fails before it has committed`:                                        false,
-	`storage from here on will fail`:                                       false,
-	`checkpoint \d+ is given up`:                                           false,
-	`had no room`:                                                          false,
-	`the job has stopped`:                                                  false,
-	`the job has cancelled`:                                                false,
-	`the job is refused`:                                                   false,
-	`with [1-9]\d* restarts`:                                               false,
-	`is served: checkpoint [1-9]\d*, failed false`:                         false,
-	`is served: checkpoint \d+, failed true`:                               false,
-	`the disk keeps: .*torn`:                                               false,
-	`the disk keeps: .*zeros`:                                              false,
-	`the disk keeps: (random|all but|only|subset .*0)`:                     false,
+	`(?m)^verification of checkpoint .*\n(.*\n){0,9}the process is killed`:     false, // while state is loaded
+	`fails before it acknowledges`:                                             false,
+	`fails before it goes on`:                                                  false,
+	`fails before it commits`:                                                  false,
+	`fails before it has committed`:                                            false,
+	`storage from here on will fail`:                                           false,
+	`checkpoint \d+ is given up`:                                               false,
+	`had no room`:                                                              false,
+	`the job has stopped`:                                                      false,
+	`the job has cancelled`:                                                    false,
+	`the job is refused`:                                                       false,
+	`with [1-9]\d* restarts`:                                                   false,
+	`is served: checkpoint [1-9]\d*, failed false`:                             false,
+	`is served: checkpoint \d+, failed true`:                                   false,
+	`of the reads some fail: open _metadata`:                                   false,
+	`of the reads some fail: list`:                                             false,
+	`of the reads some are cut short: read data file`:                          false,
+	`of the reads some give wrong bits: read _metadata`:                        false,
+	`of the reads some give wrong bits: read data file`:                        false,
+	`(?m)^loading .* loads\n(    .*\n)*    of the reads some`:                  false,
+	`(?m)^    of the reads some .*\n(.*\n){0,9}the job is refused`:             false,
+	`(?m)^    of the reads some (are|give) .*\n(.*\n){0,99}the job has failed`: false, // it was noticed
+	`(?m)^    of the reads some fail.*\n(.*\n){0,99}task .* \[0\] starts`:      false, // another attempt
+	`(?m)^task .*\n(    .*\n)*    of the reads some .*: read data file`:        false, // state that a record needs
+	`the disk keeps: .*torn`:                                                   false,
+	`the disk keeps: .*zeros`:                                                  false,
+	`the disk keeps: (random|all but|only|subset .*0)`:                         false,
 }
 
 // TestSimulationsRepeat runs some seeds twice: everything that happens comes from the seed.
 func TestSimulationsRepeat(t *testing.T) {
-	seeds := uint64(50)
-	if testing.Short() {
+	first, seeds := uint64(max(*firstSeed, 0)), uint64(50)
+	switch {
+	case *manySeeds > 0:
+		seeds = *manySeeds
+	case testing.Short():
 		seeds = 12
 	}
-	for seed := range seeds {
+	for seed := first; seed < first+seeds; seed++ {
 		a, b := simulate(t, seed), simulate(t, seed)
 		if a.Hash == b.Hash {
 			continue

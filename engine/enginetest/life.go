@@ -37,7 +37,9 @@ type life struct {
 	waiting []*waiter
 	arrived chan struct{} // capacity 1: one more waits, or the job has ended
 	killed  bool
-	length  int // of the disk's record, when it was killed
+	length  int         // of the disk's record, when it was killed
+	bad     []*badReads // that this step has come upon
+	damaged bool        // some reads gave what is not on the disk
 	fault   error
 	running *engine.Running // once started
 	ended   bool
@@ -136,7 +138,8 @@ func (l *life) drive() error {
 // meant says whether an error is what the world has done to the job.
 func (l *life) meant(err error) bool {
 	late := l.running == nil && errors.Is(err, meta.ErrAborted) // the first checkpoint took too long
-	return late || errors.Is(err, errInjected) || errors.Is(err, engine.ErrCancelled)
+	damaged := l.damaged && errors.Is(err, meta.ErrDamaged)
+	return late || damaged || errors.Is(err, errInjected) || errors.Is(err, engine.ErrCancelled)
 }
 
 // finish waits until everything of the life has ended.
@@ -158,6 +161,7 @@ const manySteps = 500_000
 func (l *life) course() error {
 	for {
 		synctest.Wait()
+		l.tellReads()
 		l.mu.Lock()
 		ended, fault := l.ended || l.killed, l.fault
 		slices.SortFunc(l.waiting, func(a, b *waiter) int { return strings.Compare(a.task, b.task) })

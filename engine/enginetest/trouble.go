@@ -3,10 +3,15 @@ package enginetest
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
@@ -32,6 +37,13 @@ func (l *life) draw() {
 		if w.faults > w.sum.Faults {
 			add("storage", (*life).breakDisk)
 		}
+	}
+	if w.faults > w.badLives && w.rnd.IntN(3) > 0 {
+		at := w.rnd.IntN(4) // most is read at the start
+		if w.rnd.IntN(4) == 0 {
+			at = place(w.rnd)
+		}
+		l.events = append(l.events, event{at, (*life).breakReads, "reads"})
 	}
 	for range w.rnd.IntN(4) {
 		if w.others > 0 {
@@ -81,6 +93,8 @@ func nameless(name string) string {
 		return "data file " + rest
 	case kind == "_home":
 		return kind
+	case strings.HasSuffix(base, ".tmp") && strings.HasPrefix(base, "."):
+		return kind // a savepoint that is being made
 	}
 	return base
 }
@@ -115,6 +129,77 @@ func (l *life) breakDisk() {
 		}
 		return true
 	}, how)
+}
+
+// badReads are places of the disk, one of two, that cannot be read as they are. What is known of the calls to storage of
+// one step is only which there are, not their order: so a place is bad for all that happens in the step, and at the time, in
+// which one is met first.
+type badReads struct {
+	what    string
+	of      string // reads of the data files alone, or all
+	how     vfs.Failure
+	salt    uint64
+	step    int             // which has met one; -1: none yet
+	at      time.Time       // when
+	met     map[string]bool // places, as they are told
+	damaged bool            // they give what is wrong, and no error
+}
+
+// breakReads has places of the disk be bad.
+func (l *life) breakReads() {
+	w := l.w
+	b := &badReads{salt: w.rnd.Uint64(), step: -1, met: map[string]bool{}}
+	if w.rnd.IntN(2) == 0 {
+		b.of = "data file"
+	}
+	switch w.rnd.IntN(4) {
+	case 0:
+		b.what, b.how, b.damaged = "are cut short", vfs.Failure{Err: io.EOF, Short: true, Sticky: true}, true
+	case 1:
+		b.what, b.how, b.damaged = "give wrong bits", vfs.Failure{Flip: true, Sticky: true}, true
+	default:
+		b.what, b.how = "fail", vfs.Failure{Err: errDisk, Sticky: true}
+	}
+	w.tell("reads from here on will be such that they %s %s", b.what, b.of)
+	l.disk.Fail(1, func(c vfs.Call) bool { return l.meets(b, c) }, b.how)
+}
+
+// meets says whether a call comes upon a bad place.
+func (l *life) meets(b *badReads, c vfs.Call) bool {
+	switch {
+	case changing(c), c.Op == "lock", c.Op == "close", (b.damaged || b.of != "") && c.Op != "read", !strings.HasPrefix(nameless(c.Name), b.of):
+		return false
+	}
+	place := fmt.Sprintf("%s %s at %d", c.Op, nameless(c.Name), c.Offset)
+	if (xxhash.Sum64String(place)^b.salt)%2 != 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.killed || b.step >= 0 && (b.step != l.steps || !b.at.Equal(time.Now())) {
+		return false
+	}
+	if b.step < 0 {
+		l.bad = append(l.bad, b)
+		l.w.badLives++
+		l.w.sum.Faults++
+	}
+	b.step, b.at, b.met[place] = l.steps, time.Now(), true
+	l.damaged = l.damaged || b.damaged
+	return true
+}
+
+// tellReads tells of bad places, when the step that has met them is over.
+func (l *life) tellReads() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.bad {
+		l.w.sum.BadReads += len(b.met)
+		for _, place := range slices.Sorted(maps.Keys(b.met)) {
+			l.w.tell("    of the reads some %s: %s", b.what, place)
+		}
+	}
+	l.bad = nil
 }
 
 // request has somebody ask something of the job.

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
@@ -21,6 +22,8 @@ type world struct {
 	graph func(*engine.Job)
 	trace strings.Builder
 	sum   Report
+
+	badLives int // that have met a place of the disk that could not be read
 }
 
 func newWorld(p plan, graph func(*engine.Job)) *world {
@@ -69,7 +72,9 @@ const (
 // options are those of the next life.
 func (w *world) options() engine.Options {
 	pick := func(n ...int) int { return n[w.rnd.IntN(len(n))] }
-	backends := []engine.Backend{engine.Mmap(""), engine.Mmap(""), engine.Filesystem(""), engine.Memory()}
+	memory := engine.Memory()
+	memory.MaxSize = meta.MaxEmbedded // no job shall fail for its size
+	backends := []engine.Backend{engine.Mmap(""), engine.Mmap(""), engine.Filesystem(""), memory}
 	o := engine.Options{
 		Parallelism:     pick(1, 2, 3, 4),
 		MaxParallelism:  pick(0, 0, 0, 4, 7, 200),

@@ -59,6 +59,12 @@ var mutants = []mutant{
 		"\t\tsh.save(p) // rule: gather-before-write\n", ""},
 	{"a job finishes without its last checkpoint", "engine/coordinator.go",
 		"\tif c.finishing() {\n\t\treturn c.begin(final, now)\n\t}\n", "\tif c.finishing() {\n\t\tc.ending = true\n\t\treturn nil\n\t}\n"},
+	{"metadata is believed", "meta/decode.go",
+		"want != got { // guard: hash-meta", "want != got && len(b) == 0 { // guard: hash-meta"},
+	{"pages that cannot be read are empty", "mmapstate/preload.go",
+		"\tdefault:\n\t\tl.err = err\n", "\tcase true:\n\t\tclear(block)\n\tdefault:\n\t\tl.err = err\n"},
+	{"a checkpoint that cannot be opened is passed over", "snapshotter/load.go",
+		"\t\tif errors.Is(err, fs.ErrNotExist) {\n\t\t\tcontinue // an abandoned folder", "\t\tif err != nil {\n\t\t\tcontinue // an abandoned folder"},
 }
 
 func main() {

@@ -10,12 +10,15 @@ import (
 type Call struct {
 	Op   string // "create", "open", "write", "read", "sync", "close", "rename", "link", "clone", "remove", "mkdir", "syncdir", "list", "lock"
 	Name string // the file or directory; of a rename, link or clone, the new name
+
+	Offset int64 // of a read
 }
 
 // Failure says how a call fails.
 type Failure struct {
 	Err    error // what the call returns, for example syscall.EIO
-	Short  bool  // a write stores its first half before it fails
+	Short  bool  // a write stores, and a read gives, its first half before it fails
+	Flip   bool  // a read gives all it was asked for, a bit in each 512 bytes wrong, and no error
 	Drop   bool  // a sync forgets what was not synced, as Linux does: content at once, names at the next power cut; needs a Mem or Crash below
 	Sticky bool  // every matching call after it fails too
 }
@@ -60,13 +63,13 @@ func (f *Fault) Calls() int {
 }
 
 // strike counts the call and returns the failure that it must suffer, or nil.
-func (f *Fault) strike(op, name string) *Failure {
+func (f *Fault) strike(c Call) *Failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
 	var hit *Failure
 	for _, r := range f.rules {
-		if r.done || r.match != nil && !r.match(Call{Op: op, Name: name}) {
+		if r.done || r.match != nil && !r.match(c) {
 			continue
 		}
 		if r.left--; r.left > 0 {
@@ -79,7 +82,7 @@ func (f *Fault) strike(op, name string) *Failure {
 }
 
 func (f *Fault) err(op, name string) error {
-	if hit := f.strike(op, name); hit != nil {
+	if hit := f.strike(Call{Op: op, Name: name}); hit != nil {
 		return &fs.PathError{Op: op, Path: name, Err: hit.Err}
 	}
 	return nil
@@ -148,7 +151,7 @@ func (f *Fault) Mkdir(name string) error {
 
 // SyncDir implements [FS].
 func (f *Fault) SyncDir(name string) error {
-	hit := f.strike("syncdir", name)
+	hit := f.strike(Call{Op: "syncdir", Name: name})
 	if hit == nil {
 		return f.FS.SyncDir(name)
 	}
@@ -181,7 +184,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) Write(p []byte) (int, error) {
-	hit := f.f.strike("write", f.name)
+	hit := f.f.strike(Call{Op: "write", Name: f.name})
 	if hit == nil {
 		return f.File.Write(p)
 	}
@@ -193,14 +196,34 @@ func (f *faultFile) Write(p []byte) (int, error) {
 }
 
 func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
-	if err := f.f.err("read", f.name); err != nil {
-		return 0, err
+	hit := f.f.strike(Call{Op: "read", Name: f.name, Offset: off})
+	switch {
+	case hit == nil:
+		return f.File.ReadAt(p, off)
+	case hit.Flip:
+		n, err := f.File.ReadAt(p, off)
+		for i := 0; i < n; i += 512 {
+			p[i+min(512, n-i)/2] ^= 1
+		}
+		return n, err
 	}
-	return f.File.ReadAt(p, off)
+	n := 0
+	if hit.Short {
+		n, _ = f.File.ReadAt(p[:len(p)/2], off)
+	}
+	return n, failed("read", f.name, hit.Err)
+}
+
+// failed is the error of a file's call. The end of a file is not wrapped: readers compare.
+func failed(op, name string, err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
 func (f *faultFile) Sync() error {
-	hit := f.f.strike("sync", f.name)
+	hit := f.f.strike(Call{Op: "sync", Name: f.name})
 	if hit == nil {
 		return f.File.Sync()
 	}
@@ -212,7 +235,7 @@ func (f *faultFile) Sync() error {
 
 // Close always closes: a failed close leaves no open file behind.
 func (f *faultFile) Close() error {
-	hit := f.f.strike("close", f.name)
+	hit := f.f.strike(Call{Op: "close", Name: f.name})
 	if err := f.File.Close(); err != nil || hit == nil {
 		return err
 	}

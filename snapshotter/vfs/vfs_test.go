@@ -222,3 +222,38 @@ func TestFaultCalls(t *testing.T) {
 		t.Errorf("Open = %v", err)
 	}
 }
+
+func TestFaultReads(t *testing.T) {
+	f := vfs.NewFault(vfs.NewMem())
+	file, err := f.Create("/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Repeat("0123456789", 20)
+	if _, err := io.WriteString(file, want); err != nil {
+		t.Fatal(err)
+	}
+	read := func(at int64) (string, error) {
+		b := make([]byte, 100)
+		n, err := file.ReadAt(b, at)
+		return string(b[:n]), err
+	}
+	f.Fail(1, func(c vfs.Call) bool { return c.Op == "read" && c.Offset == 100 }, vfs.Failure{Flip: true})
+	f.Fail(1, func(c vfs.Call) bool { return c.Op == "read" && c.Offset == 50 }, vfs.Failure{Err: io.EOF, Short: true})
+	if got, err := read(50); got != want[50:100] || err != io.EOF {
+		t.Errorf("a read that is cut short = %q, %v", got, err)
+	}
+	if got, err := read(50); got != want[50:150] || err != nil {
+		t.Errorf("a read = %q, %v", got, err)
+	}
+	wrong := 0
+	got, err := read(100)
+	for i := range got {
+		if got[i] != want[100+i] {
+			wrong++
+		}
+	}
+	if len(got) != 100 || err != nil || wrong != 1 {
+		t.Errorf("a read with wrong bits = %q, %v, %d bytes of it wrong", got, err, wrong)
+	}
+}
