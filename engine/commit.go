@@ -144,10 +144,11 @@ func (c *coordinator) sinkCommitted(ctx context.Context, m commitment) error {
 	if c.settle() {
 		c.retireSoon(ctx)
 	}
+	if len(m.done) > 0 || !m.again {
+		m.of.delay = 0 // the sink is there
+	}
 	if m.again {
 		m.of.owed, m.of.delay = true, min(max(2*m.of.delay, 10*time.Millisecond), 10*time.Second)
-	} else {
-		m.of.delay = 0
 	}
 	c.commitNext(ctx, m.of)
 	return nil

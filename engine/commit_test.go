@@ -7,8 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/engine/enginetest"
 )
 
 // pipe writes every record as it comes: the output of a checkpoint is known.
@@ -100,6 +102,60 @@ func TestCommitThatAppliedAndFailed(t *testing.T) {
 	if n := len(handles); n == 0 || n%2 != 0 {
 		t.Errorf("commits %v: want each twice", handles)
 	}
+}
+
+// TestDelayOfCommits: a sink that fails is asked less and less often, and anew from when a commit has got through.
+func TestDelayOfCommits(t *testing.T) {
+	ms := time.Millisecond
+	clock := hasty{enginetest.NewClock(t0), make(chan time.Duration, 100)}
+	failures, left := []int{4, 2}, map[string]int{} // of the first transaction, and of the second
+	log := newLog()
+	sink := appliedLog{log, func(txn engine.Txn) error {
+		h := string(txn)
+		if _, known := left[h]; !known {
+			left[h] = failures[len(left)]
+		}
+		if left[h]--; left[h] >= 0 {
+			return errors.New("lost the answer")
+		}
+		return nil
+	}}
+	in := newFeed[event](2)
+	job := engine.NewJob("delays")
+	pipe(job, "in", in, sink, func(event) {})
+	r := start(t, job, engine.Options{Parallelism: 2, Clock: clock})
+	in.add(0, event{Key: "a"})
+	in.add(1, event{Key: "b"})
+	in.end()
+	if err := r.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, log.rows(), []string{"a", "b"})
+	for i, want := range []time.Duration{10 * ms, 20 * ms, 40 * ms, 80 * ms, 10 * ms, 20 * ms} {
+		if got := <-clock.delays; got != want {
+			t.Errorf("delay %d is %s, want %s", i, got, want)
+		}
+	}
+	if len(clock.delays) > 0 {
+		t.Errorf("%d more delays", len(clock.delays))
+	}
+}
+
+// hasty is a clock that rings at once for what is due within the longest delay of a commit, and tells how long that was.
+type hasty struct {
+	*enginetest.Clock
+	delays chan time.Duration
+}
+
+func (c hasty) Alarm(at time.Time) (ring <-chan time.Time, stop func()) {
+	d := at.Sub(c.Now())
+	if d <= 0 || d > 10*time.Second {
+		return c.Clock.Alarm(at)
+	}
+	c.delays <- d
+	rings := make(chan time.Time, 1)
+	rings <- at
+	return rings, func() {}
 }
 
 type appliedLog struct {

@@ -23,7 +23,8 @@ func OutOfOrder(bound time.Duration) WatermarkStrategy { return WatermarkStrateg
 // event time, and returns the watermark after it: that of a record which carries one, say, or the old one. A watermark
 // does not fall: an earlier one counts as the old. What next returns is all that it can build on, which is what lets a
 // job be resumed anywhere in a split; like all functions of the graph it is called by several subtasks at once. T is the
-// type of the source's records.
+// type of the source's records. A job that is resumed with Watermarks where it had OutOfOrder begins with the largest time
+// seen as the watermark: records that the old bound still allowed for may be late.
 func Watermarks[T any](next func(w Time, rec T, at Time) Time) WatermarkStrategy {
 	return WatermarkStrategy{next: next}
 }
