@@ -31,6 +31,7 @@ func (r *Running) Savepoint(ctx context.Context, folder string) (Checkpoint, err
 		return a.checkpoint, err
 	}
 	defer a.close()
+	stepOf(ctx, "savepoint "+folder, "is made")
 	return r.export(ctx, a.open, a.checkpoint, folder, true)
 }
 

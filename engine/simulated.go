@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/pagetide/pagetide/engine/internal/sim"
 	"github.com/pagetide/pagetide/meta"
 	"github.com/pagetide/pagetide/snapshotter"
 )
@@ -27,6 +28,13 @@ func (a *attempt) risk(task, what string) error {
 		return a.world.Risk(task, what)
 	}
 	return nil
+}
+
+// stepOf is a step of a caller whose context is of a simulated world.
+func stepOf(ctx context.Context, task, what string) {
+	if w := sim.Of(ctx); w != nil {
+		w.Step(task, what)
+	}
 }
 
 func (st *subtask) step(what string) {

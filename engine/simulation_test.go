@@ -75,7 +75,8 @@ func simulate(t *testing.T, seed uint64) enginetest.Report {
 	tt := simulatedJobs[seed%uint64(len(simulatedJobs))]
 	rnd := rand.New(rand.NewPCG(seed, 21))
 	s := tt.make(rnd)
-	r := enginetest.Run(t, s.graph, enginetest.Seed(seed), enginetest.Kills(rnd.IntN(4)), enginetest.Faults(rnd.IntN(6)), enginetest.Requests(rnd.IntN(8)))
+	r := enginetest.Run(t, s.graph, enginetest.Seed(seed), enginetest.Kills(rnd.IntN(4)), enginetest.Faults(rnd.IntN(6)), enginetest.Requests(rnd.IntN(8)),
+		enginetest.Savepoints(rnd.IntN(5)))
 	if err := s.wrong(); err != nil {
 		t.Fatalf("seed %d, %s: %v\n%s", seed, tt.name, err, shownTrace(r.Trace))
 	}
@@ -111,13 +112,14 @@ func TestSimulatedJobs(t *testing.T) {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
+		all.Savepoints += r.Savepoints
 		for what, seen := range sometimes {
 			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
 				sometimes[what] = true
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -134,33 +136,38 @@ var sometimes = map[string]bool{
 	`(?m)^commits of .* commits\n(.*\n){0,9}the process is killed`:                                                                             false, // committed, nobody knows
 	`(?m)^task .* acknowledges\n(.*\n){0,3}the process is killed`:                                                                              false,
 	`loading .* loads`: false,
-	`(?m)^verification of checkpoint .*\n(.*\n){0,9}the process is killed`:     false, // while state is loaded
-	`fails before it acknowledges`:                                             false,
-	`fails before it goes on`:                                                  false,
-	`fails before it commits`:                                                  false,
-	`fails before it has committed`:                                            false,
-	`storage from here on will fail`:                                           false,
-	`checkpoint \d+ is given up`:                                               false,
-	`had no room`:                                                              false,
-	`the job has stopped`:                                                      false,
-	`the job has cancelled`:                                                    false,
-	`the job is refused`:                                                       false,
-	`with [1-9]\d* restarts`:                                                   false,
-	`is served: checkpoint [1-9]\d*, failed false`:                             false,
-	`is served: checkpoint \d+, failed true`:                                   false,
-	`of the reads some fail: open _metadata`:                                   false,
-	`of the reads some fail: list`:                                             false,
-	`of the reads some are cut short: read data file`:                          false,
-	`of the reads some give wrong bits: read _metadata`:                        false,
-	`of the reads some give wrong bits: read data file`:                        false,
-	`(?m)^loading .* loads\n(    .*\n)*    of the reads some`:                  false,
-	`(?m)^    of the reads some .*\n(.*\n){0,9}the job is refused`:             false,
-	`(?m)^    of the reads some (are|give) .*\n(.*\n){0,99}the job has failed`: false, // it was noticed
-	`(?m)^    of the reads some fail.*\n(.*\n){0,99}task .* \[0\] starts`:      false, // another attempt
-	`(?m)^task .*\n(    .*\n)*    of the reads some .*: read data file`:        false, // state that a record needs
-	`the disk keeps: .*torn`:                                                   false,
-	`the disk keeps: .*zeros`:                                                  false,
-	`the disk keeps: (random|all but|only|subset .*0)`:                         false,
+	`(?m)^verification of checkpoint .*\n(.*\n){0,9}the process is killed`:        false, // while state is loaded
+	`fails before it acknowledges`:                                                false,
+	`fails before it goes on`:                                                     false,
+	`fails before it commits`:                                                     false,
+	`fails before it has committed`:                                               false,
+	`storage from here on will fail`:                                              false,
+	`checkpoint \d+ is given up`:                                                  false,
+	`had no room`:                                                                 false,
+	`the job has stopped`:                                                         false,
+	`the job has cancelled`:                                                       false,
+	`the job is refused`:                                                          false,
+	`with [1-9]\d* restarts`:                                                      false,
+	`is served: checkpoint [1-9]\d*, failed false`:                                false,
+	`is served: checkpoint \d+, failed true`:                                      false,
+	`of the reads some fail: open _metadata`:                                      false,
+	`of the reads some fail: list`:                                                false,
+	`of the reads some are cut short: read data file`:                             false,
+	`of the reads some give wrong bits: read _metadata`:                           false,
+	`of the reads some give wrong bits: read data file`:                           false,
+	`(?m)^loading .* loads\n(    .*\n)*    of the reads some`:                     false,
+	`(?m)^    of the reads some .*\n(.*\n){0,9}the job is refused`:                false,
+	`(?m)^    of the reads some (are|give) .*\n(.*\n){0,99}the job has failed`:    false, // it was noticed
+	`(?m)^    of the reads some fail.*\n(.*\n){0,99}task .* \[0\] starts`:         false, // another attempt
+	`(?m)^task .*\n(    .*\n)*    of the reads some .*: read data file`:           false, // state that a record needs
+	`is served: savepoint of checkpoint \d+, failed false`:                        false,
+	`is served: stopped with a savepoint, failed true`:                            false,
+	`from its savepoint beside its checkpoints\n(.*\n)*the job has started`:       false,
+	`from its savepoint and discards its checkpoints\n(.*\n)*the job has started`: false,
+	`from its savepoint without its directory\n(.*\n)*the job has started`:        false,
+	`the disk keeps: .*torn`:                                                      false,
+	`the disk keeps: .*zeros`:                                                     false,
+	`the disk keeps: (random|all but|only|subset .*0)`:                            false,
 }
 
 // TestSimulationsRepeat runs some seeds twice: everything that happens comes from the seed.

@@ -67,6 +67,9 @@ func (w *world) begin() *life {
 	l.disk = vfs.NewFault(l.crash)
 	l.ctx, l.cut = context.WithCancel(sim.With(context.Background(), l))
 	o := w.options()
+	if c := w.comeback; c != nil {
+		o.Hooks.Restored = func(engine.Checkpoint) { c.worked = true }
+	}
 	o.Checkpoints = o.Checkpoints.On(l.disk)
 	w.tell("a life at parallelism %d of %d", o.Parallelism, o.MaxParallelism)
 	l.draw()
@@ -139,7 +142,8 @@ func (l *life) drive() error {
 func (l *life) meant(err error) bool {
 	late := l.running == nil && errors.Is(err, meta.ErrAborted) // the first checkpoint took too long
 	damaged := l.damaged && errors.Is(err, meta.ErrDamaged)
-	return late || damaged || errors.Is(err, errInjected) || errors.Is(err, engine.ErrCancelled)
+	own := l.w.comeback != nil && l.w.comeback.begun && l.running == nil && (errors.Is(err, meta.ErrExists) || errors.Is(err, meta.ErrNotNewest))
+	return own || late || damaged || errors.Is(err, errInjected) || errors.Is(err, engine.ErrCancelled)
 }
 
 // finish waits until everything of the life has ended.

@@ -18,6 +18,8 @@ type plan struct {
 	kills  int
 	faults int
 	others int // requests of checkpoints, stops, and so on
+
+	savepoints int
 }
 
 // Seed chooses all that happens: the order of events, where the job is killed and what the disk keeps of that, what else
@@ -37,6 +39,11 @@ func Faults(n int) Option { return func(p *plan) { p.faults = n } }
 // goes on from its checkpoint. Default 0.
 func Requests(n int) Option { return func(p *plan) { p.others = n } }
 
+// Savepoints says how often somebody makes a savepoint, at most, mostly to stop the job with it. What was stopped so goes on
+// from the savepoint as often as from its checkpoint, and then also where its directory is gone, or discards what is in
+// there. Default 0.
+func Savepoints(n int) Option { return func(p *plan) { p.savepoints = n } }
+
 // Report is what has happened in a [Run].
 type Report struct {
 	Kills       int    // of the process
@@ -44,6 +51,7 @@ type Report struct {
 	Faults      int    // injected
 	BadReads    int    // places of the disk that could not be read, or were read wrong
 	Checkpoints int    // completed
+	Savepoints  int    // that a job was stopped with
 	Steps       int    // of all tasks
 	Hash        uint64 // of the trace: equal for equal seeds, as long as the job and the engine are the same
 	Trace       string // a line for each step

@@ -51,6 +51,10 @@ func (l *life) draw() {
 			add("a request", (*life).request)
 		}
 	}
+	if w.savepoints > 0 && w.rnd.IntN(2) == 0 {
+		w.savepoints--
+		add("a savepoint", (*life).save)
+	}
 	slices.SortStableFunc(l.events, func(a, b event) int { return cmp.Compare(a.step, b.step) })
 }
 

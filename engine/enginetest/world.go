@@ -23,7 +23,8 @@ type world struct {
 	trace strings.Builder
 	sum   Report
 
-	badLives int // that have met a place of the disk that could not be read
+	comeback *comeback // nil: from the job's own checkpoints
+	badLives int       // that have met a place of the disk that could not be read
 }
 
 func newWorld(p plan, graph func(*engine.Job)) *world {
@@ -53,6 +54,12 @@ func (w *world) run() error {
 			return err
 		}
 		w.disk = l.left()
+		if c := w.comeback; c != nil && c.after(l.outcome.Err) {
+			w.comeback = nil
+		}
+		if at := l.outcome.Savepoint; at != "" && !l.killed {
+			w.stopped(at)
+		}
 		switch finished := l.outcome.State == engine.Finished; {
 		case finished && (l.killed || l.broken):
 			return nil // while it tidied up, perhaps: its output is complete
@@ -78,7 +85,7 @@ func (w *world) options() engine.Options {
 	o := engine.Options{
 		Parallelism:     pick(1, 2, 3, 4),
 		MaxParallelism:  pick(0, 0, 0, 4, 7, 200),
-		Restore:         engine.Resume(),
+		Restore:         w.restore(),
 		Restart:         engine.Restart{InitialDelay: time.Millisecond, MaxDelay: time.Second, Jitter: -1},
 		ShutdownTimeout: longTime,
 		Checkpoints: engine.Checkpoints{

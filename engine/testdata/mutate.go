@@ -65,6 +65,10 @@ var mutants = []mutant{
 		"\tdefault:\n\t\tl.err = err\n", "\tcase true:\n\t\tclear(block)\n\tdefault:\n\t\tl.err = err\n"},
 	{"a checkpoint that cannot be opened is passed over", "snapshotter/load.go",
 		"\t\tif errors.Is(err, fs.ErrNotExist) {\n\t\t\tcontinue // an abandoned folder", "\t\tif err != nil {\n\t\t\tcontinue // an abandoned folder"},
+	{"the savepoint of a stop is of the oldest checkpoint", "engine/savepoint.go",
+		"\tfrom, err := r.dir.Read(last.ID)\n", "\tids, _ := r.dir.List()\n\tfrom, err := r.dir.Read(ids[0])\n"},
+	{"a job that comes from a savepoint keeps the ids of its files", "snapshotter/import.go",
+		"\tm.Job, m.Attempt = d.job, d.attempt\n", "\tm.Attempt = d.attempt\n"},
 }
 
 func main() {
