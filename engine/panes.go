@@ -12,16 +12,19 @@ import (
 
 // slot is a pane with a value of its own.
 type slot[V any] struct {
+	Before, After Time // where the panes begin that are its neighbours: MaxTime if none is after; what is before the first one is gone
+
 	Due   Time // when the windows that have the pane give early results: their entries in woken; zero: they do not
 	Value V
 }
 
 // paneWindows are the tumbling or sliding windows of keys: each is made of panes, which overlap no other. A window costs as much
-// as it has panes.
+// as it has panes that are there: those of a key are a list, if a window has more than one.
 type paneWindows[K comparable, V any] struct {
 	*windowCore[K, V]
 	grid
 	slots *mmapstate.Cells // by (key, start of the pane): slot
+	lists *mmapstate.Cells // by key: paneList; nil if a window is one pane
 	start Time             // of the pane that was placed last
 	last  *slot[V]         // the same
 	of    K                // the key of a window that gives an early result
@@ -30,6 +33,9 @@ type paneWindows[K comparable, V any] struct {
 func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V] {
 	p := &paneWindows[K, V]{windowCore: c, grid: gridOf(c.assign)}
 	p.slots = must(c.store.Cells("slots", c.shape.With(), int(unsafe.Sizeof(slot[V]{})), must(flatWindow[slot[V]]())))
+	if p.pane < p.size {
+		p.lists = must(c.store.Cells("panes", c.shape, int(unsafe.Sizeof(paneList{})), must(flatWindow[paneList]())))
+	}
 	if c.early {
 		c.woken = must(c.store.Index("woken", c.shape.With())) // windows by their start
 	}
@@ -45,10 +51,11 @@ func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
 	}
 	p.start = floor(own.Start, p.pane)
 	s, created := p.slots.RefOrCreate(k.With(uint64(p.start), &p.scratch))
+	p.last = (*slot[V])(s)
 	if created {
+		p.link(k, p.last, p.start)
 		p.open(k, p.start)
 	}
-	p.last = (*slot[V])(s)
 	return &p.last.Value, p.start
 }
 
@@ -96,11 +103,11 @@ func (p *paneWindows[K, V]) watch(k mmapstate.Key) {
 func (p *paneWindows[K, V]) result(k mmapstate.Key, end Time) (more bool) {
 	w := Span{end - p.size, end}
 	p.parts = p.parts[:0]
-	for start := w.Start; start < end; start += p.pane {
-		if s := (*slot[V])(p.slots.Peek(k.With(uint64(start), &p.scratch))); s != nil {
-			p.parts = append(p.parts, s.Value)
-			more = more || start >= w.Start+p.slide
-		}
+	for start := p.seek(k, w.Start); start < end; {
+		s := p.slot(k, start)
+		p.parts = append(p.parts, s.Value)
+		more = more || start >= w.Start+p.slide
+		start = s.After
 	}
 	if len(p.parts) == 0 {
 		p.fail(fmt.Errorf("window %s is open but has no panes", w))
@@ -124,11 +131,12 @@ func (p *paneWindows[K, V]) end(end Time, k mmapstate.Key) {
 // unwatch takes back the early results of a window.
 func (p *paneWindows[K, V]) unwatch(k mmapstate.Key, end Time) {
 	var window []byte
-	for start := end - p.size; start < end; start += p.pane {
-		s := (*slot[V])(p.slots.Peek(k.With(uint64(start), &p.scratch)))
-		if s != nil && s.Due != 0 {
+	for start := p.seek(k, end-p.size); start < end; {
+		s := p.slot(k, start)
+		if s.Due != 0 {
 			p.woken.Delete(k.With(uint64(end-p.size), &window), int64(s.Due))
 		}
+		start = s.After
 	}
 }
 
@@ -138,11 +146,12 @@ func (p *paneWindows[K, V]) wake(at Time, k mmapstate.Key) {
 	first := Time(binary.LittleEndian.Uint64(k.Bytes[base:]))
 	p.of = p.keyer.Decode(k.Bytes[:base])
 	k = p.keyer.Key(&p.of)
-	for start := first; start < first+p.size; start += p.pane {
-		pane := k.With(uint64(start), &p.scratch)
-		if s := (*slot[V])(p.slots.Peek(pane)); s != nil && s.Due == at {
-			(*slot[V])(p.slots.Ref(pane)).Due = 0
+	for start := p.seek(k, first); start < first+p.size; {
+		s := p.slot(k, start)
+		if s.Due == at {
+			p.edit(k, start).Due = 0
 		}
+		start = s.After
 	}
 	p.result(k, first+p.size)
 }
@@ -151,13 +160,12 @@ func (p *paneWindows[K, V]) retire(at Time, k mmapstate.Key) { p.forget(k, at.Ad
 
 // forget drops the panes that no window after one has.
 func (p *paneWindows[K, V]) forget(k mmapstate.Key, end Time) {
-	for start := end - p.size; start < end-p.size+p.slide; start += p.pane {
-		at := k.With(uint64(start), &p.scratch)
-		if s := (*slot[V])(p.slots.Peek(at)); s != nil {
-			v := s.Value
-			p.slots.Delete(at)
-			p.what.drop(k, v)
-		}
+	for start := p.oldest(k, end-p.size); start < end-p.size+p.slide; {
+		s := *p.slot(k, start)
+		p.slots.Delete(k.With(uint64(start), &p.scratch))
+		p.unlink(k, s.After)
+		p.what.drop(k, s.Value)
+		start = s.After
 	}
 }
 

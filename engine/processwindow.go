@@ -9,7 +9,8 @@ import (
 // ProcessWindow keeps the records of each window until it fires, and hands f all of them: in the order in which they came;
 // those of a sliding window by its stretches of time, as many as divide size and slide, of sessions that were joined one
 // session after the other, the oldest first. A record is kept once, however many windows it belongs to: flat types as they
-// are, others through CBOR, as in a [ListState]. What f emits carries the time that the result of [Aggregate] would. f is
+// are, others through CBOR, as in a [ListState]. A result costs as much as its window has records; a record of a sliding
+// window is so read size/slide times. What f emits carries the time that the result of [Aggregate] would. f is
 // shared by all subtasks; recs may be walked more than once, but not after f has returned; an error ends the attempt.
 //
 // An aggregate keeps less: prefer it where it can do the work.

@@ -10,7 +10,7 @@ import (
 	"github.com/pagetide/pagetide/engine/enginetest"
 )
 
-// TestSlidingByEveryRule compares aggregates over sliding windows with the model: with lateness, early results and
+// TestSlidingByEveryRule compares aggregates and lists over sliding windows with the model: with lateness, early results and
 // processing time, with few panes and many, in times before and after 1970, over gaps, restarted and rescaled.
 func TestSlidingByEveryRule(t *testing.T) {
 	seeds := uint64(40)
@@ -29,8 +29,8 @@ func TestSlidingByEveryRule(t *testing.T) {
 			c.base = time.Unix(0, 0).Sub(t0) - time.Minute
 		}
 		c.behind = time.Duration(rnd.IntN(2)) * 5 * time.Second
-		c.model.pane, c.model.sorted = 0, true
-		c.name = fmt.Sprintf("%s, %s late, every %s", c.assign, time.Duration(c.model.lateness), time.Duration(c.model.every))
+		c.model.pane, c.model.sorted, c.model.all = 0, true, rnd.IntN(3) == 0
+		c.name = fmt.Sprintf("%s, %s late, every %s, all %t", c.assign, time.Duration(c.model.lateness), time.Duration(c.model.every), c.model.all)
 		h := enginetest.Operator(t, c.build)
 		push := func(e event) { h.Push(e.At, e) }
 		if fault := c.bySteps(rnd, h, push, func(p int) { h.Rescale(p) }); fault != nil {

@@ -37,7 +37,7 @@ func Tumbling(size time.Duration) Assigner { return Assigner{kind: kindTumbling,
 // size/slide of them. Both must be positive, slide at most the size. Only windows that hold a record have a result, and
 // what a record costs does not grow with size/slide; neither does what [Aggregate] costs for each result, whatever the options
 // are, but by how late records are for some of their windows, over the slide. [ProcessWindow] and [WindowJoin] keep a record
-// once, but read all records of a window for its result. What a window costs grows with the slide over the greatest
+// once, but read all records of a window for its result. What an aggregated window costs grows with the slide over the greatest
 // duration that both size and slide are multiples of, which is 1 if the slide divides the size; more than 10,000 are a
 // mistake.
 func Sliding(size, slide time.Duration) Assigner {
