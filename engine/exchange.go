@@ -39,6 +39,7 @@ type keyed[K comparable, T any] struct {
 // keyedBatch is what crosses from task to task. Its receiver gives it back to its sender.
 type keyedBatch[K comparable, T any] struct {
 	recs []keyed[K, T]
+	used spent[keyed[K, T]]
 	home chan *keyedBatch[K, T]
 	_    apart
 }
@@ -54,13 +55,17 @@ type keyColumn[K comparable, T any] struct {
 	key  func(T) K
 	hand *recordHand[T]
 	keys []K
+	used spent[K]
 }
 
 func newKeyColumn[K comparable, T any](key func(T) K, h *recordHand[T]) keyColumn[K, T] {
-	return keyColumn[K, T]{key, h, make([]K, batchSize)}
+	return keyColumn[K, T]{key, h, make([]K, batchSize), newSpent[K]()}
 }
 
-// of gives the keys of records in a row; they are valid until the next call.
+// done is called when the keys are no longer used.
+func (c *keyColumn[K, T]) done(keys []K) { c.used.clear(keys) }
+
+// of gives the keys of records in a row; they are valid until done is called.
 func (c *keyColumn[K, T]) of(recs []T) []K {
 	keys := c.keys[:len(recs)]
 	c.hand.take(recs)
@@ -113,7 +118,7 @@ func (s *keySender[K, T]) take(r stretch[T]) {
 			s.sendTo(to)
 		}
 	}
-	clear(keys)
+	s.keys.done(keys)
 }
 
 func (s *keySender[K, T]) batch() *keyedBatch[K, T] {
@@ -121,7 +126,7 @@ func (s *keySender[K, T]) batch() *keyedBatch[K, T] {
 	case b := <-s.home:
 		return b
 	default:
-		return &keyedBatch[K, T]{recs: make([]keyed[K, T], 0, batchSize), home: s.home}
+		return &keyedBatch[K, T]{recs: make([]keyed[K, T], 0, batchSize), used: newSpent[keyed[K, T]](), home: s.home}
 	}
 }
 
@@ -148,7 +153,7 @@ func (s *keySender[K, T]) send(m message) {
 
 // release gives a batch back to its sender, or to the garbage collector if there are plenty.
 func (b *keyedBatch[K, T]) release() {
-	clear(b.recs)
+	b.used.clear(b.recs)
 	b.recs = b.recs[:0]
 	select {
 	case b.home <- b:
@@ -170,7 +175,7 @@ func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], u
 		})
 		return
 	}
-	w.recs = make([]keyed[K, T], 0, workBatch)
+	w.recs, w.used = make([]keyed[K, T], 0, workBatch), newSpent[keyed[K, T]]()
 	column := newKeyColumn(in.key, handFor[T](st, op.node.uid))
 	listenTo(st, in.from, func(s stretch[T]) {
 		op.collect(w)
@@ -184,7 +189,7 @@ func (in Keyed[K, T]) connect(op *keyedOp, e *edge, keyer *mmapstate.Keyer[K], u
 				w.drain()
 			}
 		}
-		clear(keys)
+		column.done(keys)
 	})
 }
 
@@ -198,6 +203,7 @@ type keyedWork[K comparable, T any] struct {
 	use   func(*keyed[K, T])
 	hint  func(*keyed[K, T])
 	recs  []keyed[K, T] // collected in the same task; empty at the end of a batch
+	used  spent[keyed[K, T]]
 	keys  [workBatch]mmapstate.Key
 }
 
@@ -246,7 +252,7 @@ func (w *keyedWork[K, T]) look(recs []keyed[K, T], keys []mmapstate.Key) {
 // drain works off what was collected. Nothing may overtake it: it runs before time moves on and before a batch ends.
 func (w *keyedWork[K, T]) drain() {
 	w.work(w.recs)
-	clear(w.recs)
+	w.used.clear(w.recs)
 	w.recs = w.recs[:0]
 }
 

@@ -3,6 +3,7 @@ package engine
 // timedBatch crosses from task to task. Its receiver gives it back to its sender.
 type timedBatch[T any] struct {
 	stretch[T]
+	used spent[T]
 	home chan *timedBatch[T]
 	_    apart
 }
@@ -13,7 +14,7 @@ func batchFrom[T any](home chan *timedBatch[T]) *timedBatch[T] {
 	case b := <-home:
 		return b
 	default:
-		return &timedBatch[T]{stretch: stretch[T]{make([]T, 0, batchSize), make([]Time, 0, batchSize)}, home: home}
+		return &timedBatch[T]{stretch: stretch[T]{make([]T, 0, batchSize), make([]Time, 0, batchSize)}, used: newSpent[T](), home: home}
 	}
 }
 
@@ -89,7 +90,7 @@ func take[T any](st *subtask, e *edge, n *node, use func(stretch[T])) {
 
 // release gives a batch back to its sender, or to the garbage collector if there are plenty.
 func (b *timedBatch[T]) release() {
-	clear(b.recs)
+	b.used.clear(b.recs)
 	b.recs, b.at = b.recs[:0], b.at[:0]
 	select {
 	case b.home <- b:

@@ -28,7 +28,8 @@ type outlet[T any] struct {
 	together  int // at most so many records go in a stretch
 	listeners []func(stretch[T])
 	open      stretch[T] // pushed and not sent yet; empty when the task waits or a watermark passes
-	count     int64      // records pushed and sent
+	used      spent[T]
+	count     int64 // records pushed and sent
 	_         apart
 }
 
@@ -36,6 +37,39 @@ func (o *outlet[T]) push(v T, at Time) {
 	o.open.recs, o.open.at = append(o.open.recs, v), append(o.open.at, at)
 	if len(o.open.recs) >= o.together {
 		o.flush()
+	}
+}
+
+// sift is a push of those records that are kept. It writes each and then counts it or not, because a branch that is taken now and
+// then costs more than a copy.
+func (o *outlet[T]) sift(s stretch[T], h *recordHand[T], keep func(T) bool) {
+	if len(o.open.recs)+len(s.recs) > cap(o.open.recs) {
+		o.flush()
+		o.room(len(s.recs))
+	}
+	from := len(o.open.recs)
+	recs, at := o.open.recs[from:from+len(s.recs)], o.open.at[from:from+len(s.recs)]
+	n := 0
+	h.take(s.recs)
+	for i := range s.recs {
+		h.i = i
+		recs[n], at[n] = s.recs[i], s.at[i]
+		if keep(s.recs[i]) {
+			n++
+		}
+	}
+	h.done()
+	o.used.clear(recs[n:])
+	o.open.recs, o.open.at = o.open.recs[:from+n], o.open.at[:from+n]
+	if from+n >= o.together {
+		o.flush()
+	}
+}
+
+// room has the outlet keep at least so many records. It is empty.
+func (o *outlet[T]) room(n int) {
+	if n = max(n, batchSize); n > cap(o.open.recs) || n > cap(o.open.at) {
+		o.open = stretch[T]{make([]T, 0, n), make([]Time, 0, n)}
 	}
 }
 
@@ -48,7 +82,7 @@ func (o *outlet[T]) send(s stretch[T]) {
 // flush sends what was pushed.
 func (o *outlet[T]) flush() {
 	o.pass(o.open)
-	clear(o.open.recs) // what they refer to is free to go
+	o.used.clear(o.open.recs)
 	o.open.recs, o.open.at = o.open.recs[:0], o.open.at[:0]
 }
 
@@ -66,7 +100,7 @@ func (o *outlet[T]) pushed() int64 { return o.count + int64(len(o.open.recs)) }
 
 // makeOutlet creates the outlet of a port of the node that is being built.
 func makeOutlet[T any](st *subtask, p *port) *outlet[T] {
-	o := &outlet[T]{together: st.together}
+	o := &outlet[T]{together: st.together, used: newSpent[T]()}
 	st.outlets[p] = o
 	st.flushes = append(st.flushes, o)
 	return o

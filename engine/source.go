@@ -67,13 +67,15 @@ func (b *Batch[T]) Next() *T {
 	if len(b.recs) == cap(b.recs) {
 		return nil
 	}
-	var zero T
-	b.recs = append(b.recs, zero)
+	b.recs = b.recs[:len(b.recs)+1] // what lies behind is zero
 	return &b.recs[len(b.recs)-1]
 }
 
 // Undo takes the last record back, for a reader that finds it malformed after all.
-func (b *Batch[T]) Undo() { b.recs = b.recs[:len(b.recs)-1] }
+func (b *Batch[T]) Undo() {
+	clear(b.recs[len(b.recs)-1:])
+	b.recs = b.recs[:len(b.recs)-1]
+}
 
 // Skip counts a malformed record that was left out.
 func (b *Batch[T]) Skip() { b.skipped++ }

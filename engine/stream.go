@@ -37,7 +37,7 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	n.build = func(st *subtask) {
 		to := makeOutlet[U](st, out)
 		h := handFor[T](st, n.label())
-		mapped := make([]U, batchSize)
+		mapped, used := make([]U, batchSize), newSpent[U]()
 		take(st, n.ins[0], n, func(s stretch[T]) {
 			us := mapped[:len(s.recs)]
 			h.take(s.recs)
@@ -47,7 +47,7 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 			}
 			h.done()
 			to.send(stretch[U]{us, s.at})
-			clear(us)
+			used.clear(us)
 		})
 	}
 	return Stream[U]{out}
@@ -61,16 +61,7 @@ func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 	n.build = func(st *subtask) {
 		to := makeOutlet[T](st, out)
 		h := handFor[T](st, n.label())
-		take(st, n.ins[0], n, func(s stretch[T]) {
-			h.take(s.recs)
-			for i := range s.recs {
-				h.i = i
-				if keep(s.recs[i]) {
-					to.push(s.recs[i], s.at[i])
-				}
-			}
-			h.done()
-		})
+		take(st, n.ins[0], n, func(s stretch[T]) { to.sift(s, h, keep) })
 	}
 	return Stream[T]{out}
 }

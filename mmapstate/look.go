@@ -69,17 +69,20 @@ func (t *table) look(keys []Key, found []Found) {
 			n++
 		}
 	}
+	sum := uint64(0)
+	for i := range batch[:n] {
+		sum ^= *(*uint64)(batch[i].group)
+	}
 	for i := range batch[:n] {
 		h := &batch[i]
 		x := *(*uint64)(h.group) ^ h.tag
-		if m := (x - ones) &^ x & highs; m != 0 {
-			h.group = unsafe.Add(h.group, 8+uint32(bits.TrailingZeros64(m)>>3)*t.slot)
-			h.slot = true
-		} else {
-			h.group = h.second
+		m := (x - ones) &^ x & highs
+		to, second := int32(8+uint32(bits.TrailingZeros64(m)>>3)*t.slot), h.second
+		if h.slot = m != 0; !h.slot { // a choice between two numbers is no branch to the compiler
+			to = second
 		}
+		h.group = unsafe.Add(h.group, to)
 	}
-	sum := uint64(0)
 	for i := range batch[:n] {
 		sum ^= *(*uint64)(batch[i].group) ^ uint64(*batch[i].mask)
 	}
@@ -164,8 +167,8 @@ func (sh *shard) lookRef(ref unsafe.Pointer) (*page, uint32) {
 
 // looked is a key on its way through look.
 type looked struct {
-	group  unsafe.Pointer // control bytes of the home group, then the slot
-	second unsafe.Pointer // control bytes of the group after it
+	group  unsafe.Pointer // control bytes of the home group, then the slot or those of the second group
+	second int32          // how far from there those of the group after it lie
 	mask   *meta.LineMask
 	tag    uint64
 	sh     *shard
@@ -193,7 +196,7 @@ func (t *table) aim(to *looked, k *Key) bool {
 	}
 	base := t.home(k.Hash)
 	to.sh, to.p, to.slot, to.page = sh, h.dir[i], false, nil
-	to.group, to.second = ptrAt(pg, base), ptrAt(pg, t.next(base, 0, k.Hash))
+	to.group, to.second = ptrAt(pg, base), int32(t.next(base, 0, k.Hash)-base)
 	to.mask, to.tag = &sh.mask[to.p], (k.Hash>>25&0x7f|0x80)*ones
 	return true
 }

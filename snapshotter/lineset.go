@@ -17,24 +17,48 @@ const setPages = 1 << 26
 func (p *packer) lineSet() (set lineSet, ok bool) {
 	set, ok = lineSet{}, true
 	for id, x := range p.shards {
-		b := roaring.New()
-		var some []uint32
+		var s lines
 		for _, pl := range x.places {
-			switch {
-			case pl.page >= setPages:
+			if pl.page >= setPages {
 				ok = false
-			case pl.mask == meta.AllLines:
-				first := uint64(pl.page) * meta.PageLines
-				b.AddRange(first, first+meta.PageLines)
-			default:
-				some = appendNumbers(some, pl.page, pl.mask)
+				continue
 			}
+			s.add(pl.page, pl.mask)
 		}
-		b.AddMany(some)
-		b.RunOptimize()
-		set[id] = b
+		set[id] = s.set()
 	}
 	return set, ok
+}
+
+// lines are collected for a set: single ones apart from whole pages, because a set with runs takes single ones slowly.
+type lines struct {
+	some  []uint32
+	whole []pageRun
+}
+
+// pageRun is pages in a row: first <= p < end.
+type pageRun struct{ first, end meta.PageNo }
+
+func (s *lines) add(p meta.PageNo, m meta.LineMask) {
+	if m != meta.AllLines {
+		s.some = appendNumbers(s.some, p, m)
+		return
+	}
+	if n := len(s.whole); n > 0 && s.whole[n-1].end == p {
+		s.whole[n-1].end++
+		return
+	}
+	s.whole = append(s.whole, pageRun{p, p + 1})
+}
+
+func (s *lines) set() *roaring.Bitmap {
+	b := roaring.New()
+	b.AddMany(s.some)
+	for _, r := range s.whole {
+		b.AddRange(uint64(r.first)*meta.PageLines, uint64(r.end)*meta.PageLines)
+	}
+	b.RunOptimize()
+	return b
 }
 
 func appendNumbers(to []uint32, p meta.PageNo, m meta.LineMask) []uint32 {
