@@ -20,18 +20,12 @@ func ProcessBroadcast[K comparable, In, R, O any, P BroadcastProcessor[K, In, R,
 	n := in.from.node.job.add("process broadcast", uid, in.from, rules.from)
 	records, all := n.ins[0], n.ins[1]
 	in.exchange(n, records)
-	all.way = toAll
-	forward[R](all)
-	n.broadcasts = true
+	broadcast[R](n, all)
 	out := declareProcess[K, O](n, func(s *Setup) { newP(s) })
 	n.build = func(st *subtask) {
-		p := &broadcastTask[K, In, R, O, P]{}
-		p.processOp = newProcessOp[K, O](st, n, out)
-		if n.shared != nil {
-			p.shared = newKeyedOp(st, n.shared, p.shape)
-		}
+		p := &broadcastTask[K, In, R, O, P]{broadcastOp: newBroadcastOp[K, R, O](st, n, out)}
 		p.user = makeProcess(p.processOp, newP)
-		p.describe = p.describeHand
+		p.describe, p.apply = p.describeHand, p.user.OnBroadcast
 		st.ops = append(st.ops, p)
 		in.connect(p.keyedOp, records, p.keyer, p.onRecord, nil)
 		take(st, all, n, p.onBroadcast)
@@ -39,14 +33,11 @@ func ProcessBroadcast[K comparable, In, R, O any, P BroadcastProcessor[K, In, R,
 	return Stream[O]{out}
 }
 
-// broadcastTask is a ProcessBroadcast operator in one subtask. All subtasks have the same broadcast state when a barrier
-// passes: they have seen the same rules. So a checkpoint has that of the first subtask, and all take it from there.
+// broadcastTask is a ProcessBroadcast operator in one subtask.
 type broadcastTask[K comparable, In, R, O any, P BroadcastProcessor[K, In, R, O]] struct {
-	*processOp[K, O]
+	*broadcastOp[K, R, O]
 	user P
 	rec  *keyed[K, In] // in hand, if a record is
-	rule *R            // in hand, if a rule is
-	_    apart
 }
 
 func (p *broadcastTask[K, In, R, O, P]) onRecord(r *keyed[K, In]) {
@@ -56,31 +47,6 @@ func (p *broadcastTask[K, In, R, O, P]) onRecord(r *keyed[K, In]) {
 		p.fail(err)
 	}
 	c.live = false
-}
-
-func (p *broadcastTask[K, In, R, O, P]) onBroadcast(s stretch[R]) {
-	p.drain()
-	p.stats.in.Add(int64(len(s.recs)))
-	c := &p.ctx
-	for i := range s.recs {
-		c.time, c.rule, p.rule = s.at[i], true, &s.recs[i]
-		if err := p.user.OnBroadcast(c, s.recs[i], p.out); err != nil {
-			p.fail(err)
-		}
-		c.rule = false
-	}
-	p.rule = nil
-}
-
-func (p *broadcastTask[K, In, R, O, P]) snapshot(a *ack) error {
-	if err := p.freeze(a); err != nil {
-		return err
-	}
-	if p.shared == nil || p.st.index > 0 {
-		return nil
-	}
-	p.shared.watermark = p.watermark
-	return p.shared.freeze(a)
 }
 
 func (p *broadcastTask[K, In, R, O, P]) describeHand() (key, record string) {

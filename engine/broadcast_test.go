@@ -278,7 +278,7 @@ func TestBroadcastUID(t *testing.T) {
 	}), "rest", engine.Sink[string](newLog()))
 	_, err := job.Start(t.Context(), engine.Options{})
 	contains(t, err, `uid "ruled.broadcast" is taken by the broadcast at engine/broadcast_test.go`,
-		`process "keyed": broadcast state "b": only ProcessBroadcast has such`)
+		`process "keyed": broadcast state "b": only ProcessBroadcast and ProcessEachBroadcast have such`)
 	if n := strings.Count(fmt.Sprint(err), "\n"); n != 1 {
 		t.Errorf("%d mistakes: %v", n+1, err)
 	}

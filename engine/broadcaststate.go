@@ -8,9 +8,9 @@ import (
 	"github.com/pagetide/pagetide/mmapstate"
 )
 
-// BroadcastState is a map that every subtask of a [ProcessBroadcast] operator has whole. All callbacks read it; only
-// OnBroadcast writes it, so that all subtasks have the same. It is kept in memory once for each subtask, whatever the memory
-// limit, and once in each checkpoint: as the operator "<uid>.broadcast", which the job must not have otherwise.
+// BroadcastState is a map that every subtask of a [ProcessBroadcast] or [ProcessEachBroadcast] operator has whole. All callbacks
+// read it; only OnBroadcast writes it, so that all subtasks have the same. It is kept in memory once for each subtask, whatever
+// the memory limit, and once in each checkpoint: as the operator "<uid>.broadcast", which the job must not have otherwise.
 type BroadcastState[K comparable, V any] struct {
 	op    *keyedOp // whose callbacks use it
 	keyer *mmapstate.Keyer[K]
@@ -47,7 +47,7 @@ func NewBroadcastState[K comparable, V any](s *Setup, name string, o ...StateOpt
 func (s *Setup) share(what, name, of string) {
 	n := s.node
 	if !n.broadcasts {
-		s.mistake("%s %q: only ProcessBroadcast has such", what, name)
+		s.mistake("%s %q: only ProcessBroadcast and ProcessEachBroadcast have such", what, name)
 		return
 	}
 	if n.shared == nil {

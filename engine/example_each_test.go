@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pagetide/pagetide/engine"
 )
@@ -79,4 +80,59 @@ func ExampleEachFunc() {
 	//   1  source "words": no event time
 	//   2  process each "loud", of 1
 	//   3  sink "out", of 2: at least once
+}
+
+// banned holds back names that it has been told of. The list reaches every subtask.
+type banned struct {
+	names engine.BroadcastState[string, bool]
+}
+
+func newBanned(s *engine.Setup) banned {
+	return banned{engine.NewBroadcastState[string, bool](s, "names")}
+}
+
+func (b banned) OnRecord(ctx *engine.Context, name string, out engine.Out[string]) error {
+	if is, _ := b.names.Get(ctx, name); !is {
+		out.Emit(name)
+	}
+	return nil
+}
+
+func (b banned) OnBroadcast(ctx *engine.Context, name string, _ engine.Out[string]) error {
+	b.names.Put(ctx, name, true)
+	return nil
+}
+
+func ExampleProcessEachBroadcast() {
+	job := engine.NewJob("bans")
+	lines := engine.From(job, "lines", engine.SliceSource("hello ann", "hello bob", "ban bob", "hello bob", "hello cid"))
+	word := func(first string) engine.Stream[string] {
+		return engine.FlatMap(lines, func(line string, out engine.Out[string]) error {
+			if name, ok := strings.CutPrefix(line, first+" "); ok {
+				out.Emit(name)
+			}
+			return nil
+		})
+	}
+	engine.To(engine.ProcessEachBroadcast(word("hello"), word("ban"), "banned", newBanned), "out", Print[string]())
+	printExplained(job, 2)
+	if err := job.Run(context.Background(), engine.Options{}); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// job "bans"
+	//
+	// task 1, 2 subtasks
+	//   1  source "lines": no event time
+	//   2  flatmap, of 1
+	//   3  flatmap, of 1
+	//
+	// task 2, 2 subtasks
+	//   4  process each broadcast "banned", of 2 and 3 to all
+	//   5  broadcast "banned.broadcast": all of it in each subtask of 4
+	//        broadcast state "names": from string to bool
+	//   6  sink "out", of 4: at least once
+	// ann
+	// bob
+	// cid
 }

@@ -24,7 +24,7 @@ func (j *Job) plan(parallelism int) layout {
 }
 
 // subtasksFor is in how many subtasks a node runs. One that takes its records as they come follows its input; of several
-// inputs, the one with the most subtasks.
+// inputs, the one with the most subtasks. What all subtasks get does not say how many there are.
 func (l layout) subtasksFor(n *node, parallelism int) (most int) {
 	if n.parallelism > 0 {
 		return n.parallelism
@@ -35,6 +35,9 @@ func (l layout) subtasksFor(n *node, parallelism int) (most int) {
 	for _, e := range n.ins {
 		if e.way == byKey || e.way == inTurn {
 			return parallelism
+		}
+		if e.way == toAll {
+			continue
 		}
 		most = max(most, l.subtasks(e.from.node))
 	}
