@@ -10,8 +10,9 @@
 //	h = h.Restart()     a real checkpoint ─┘ and a new attempt that starts from it
 //
 // Push, Watermark and Advance return when the operator has worked off what they brought. Event time moves by Watermark
-// alone, processing time by Advance. Nothing waits for the machine's clock and nothing touches the disk. [Operator] drives
-// any graph with one input; [Process2] and [Operator2] do with two, each with records and watermarks of its own.
+// alone, processing time by Advance. Nothing waits for the machine's clock and nothing touches the disk. [ProcessEach] needs no
+// key, and [Operator] drives any graph with one input; [Process2], [ProcessBroadcast], [ProcessEachBroadcast] and [Operator2] have
+// two, each with records and watermarks of its own.
 //
 // [Run] takes a whole job to its end, step by step in an order that a seed chooses, with power cuts and other failures, and
 // another parallelism after each stop. What its sinks have committed then should be what one undisturbed run commits:

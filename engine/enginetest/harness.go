@@ -23,6 +23,15 @@ func Process[K comparable, In, Out any, P engine.Processor[K, In, Out]](t testin
 	})
 }
 
+// ProcessEach makes a harness of the operator that [engine.ProcessEach] would run with the same constructor, as [Process]
+// does. After a [Harness.Rescale], records go to its subtasks in turn.
+func ProcessEach[In, Out any, P engine.EachProcessor[In, Out]](t testing.TB, newP func(*engine.Setup) P) *Harness[In, Out] {
+	t.Helper()
+	return Operator(t, func(in engine.Stream[In]) engine.Stream[Out] {
+		return engine.ProcessEach(engine.Rebalance(in), "operator", newP)
+	})
+}
+
 // Operator makes a harness of any operator, or chain of them, with one input and one output: a window with its
 // aggregate, for one. The stream that it is given has event time. It is called for each restart.
 func Operator[In, Out any](t testing.TB, graph func(engine.Stream[In]) engine.Stream[Out]) *Harness[In, Out] {

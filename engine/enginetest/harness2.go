@@ -24,6 +24,24 @@ func Process2[K comparable, L, R, Out any, P engine.Processor2[K, L, R, Out]](t 
 	})
 }
 
+// ProcessBroadcast makes a harness of the operator that [engine.ProcessBroadcast] would run with the same constructor, as
+// [Process2] does. The left input are the records, the right one the rules, which reach all subtasks.
+func ProcessBroadcast[K comparable, In, R, Out any, P engine.BroadcastProcessor[K, In, R, Out]](t testing.TB, key func(In) K, newP func(*engine.Setup) P) *Harness2[In, R, Out] {
+	t.Helper()
+	return Operator2(t, func(in engine.Stream[In], rules engine.Stream[R]) engine.Stream[Out] {
+		return engine.ProcessBroadcast(engine.KeyBy(in, key), rules, "operator", newP)
+	})
+}
+
+// ProcessEachBroadcast is [ProcessBroadcast] for [engine.ProcessEachBroadcast]. After a [Harness2.Rescale], records go to the
+// subtasks in turn.
+func ProcessEachBroadcast[In, R, Out any, P engine.EachBroadcastProcessor[In, R, Out]](t testing.TB, newP func(*engine.Setup) P) *Harness2[In, R, Out] {
+	t.Helper()
+	return Operator2(t, func(in engine.Stream[In], rules engine.Stream[R]) engine.Stream[Out] {
+		return engine.ProcessEachBroadcast(engine.Rebalance(in), rules, "operator", newP)
+	})
+}
+
 // Operator2 makes a harness of any operator, or graph of them, with two inputs and one output: a join, for one. The
 // streams that it is given have event time. It is called for each restart.
 func Operator2[L, R, Out any](t testing.TB, graph func(engine.Stream[L], engine.Stream[R]) engine.Stream[Out]) *Harness2[L, R, Out] {
