@@ -9,7 +9,7 @@ SIZE     ?= 1
 SEEDS    ?= 10000
 FIRST    ?= 0
 # Tests make much garbage beside a small heap: with the collector's default they would spend half of their time in it.
-export GOGC ?= 400
+test race invariants crash faults corrupt mutants simulate slips rules: export GOGC ?= 400
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help
@@ -35,12 +35,8 @@ race: ## run the tests under the race detector, with state on the Go heap where 
 # What crash, faults and corrupt run in full, and with invariants.
 PROVED = ^(TestCrashAnywhere|TestKillThenPowerCut|TestCrashDuringRecovery|TestFaultAtEveryCall|TestCorrupt|TestCrashOfAWholeJob|TestFaultInAWholeJob)$$
 
-.PHONY: rest
-rest: ## run all tests but those that crash, faults and corrupt run in full
-	$(GO) test -skip '$(PROVED)' ./...
-
 .PHONY: invariants
-invariants: ## the same for state, with every clean page checked at every freeze, and the order of file-system calls
+invariants: ## run the tests of state with every clean page checked at every freeze, and the order of calls
 	$(GO) test -short -tags invariants -skip '$(PROVED)' ./mmapstate ./snapshotter ./engine
 
 .PHONY: lint
