@@ -61,12 +61,12 @@ type event struct {
 }
 
 func (w *world) begin() *life {
+	o := w.options() // first: it may change the disk
 	l := &life{w: w, arrived: make(chan struct{}, 1), crash: vfs.NewCrashFrom(w.disk)}
 	l.luck = rand.New(rand.NewPCG(w.rnd.Uint64(), 1))
 	l.weights = w.rnd.Uint64()
 	l.disk = vfs.NewFault(l.crash)
 	l.ctx, l.cut = context.WithCancel(sim.With(context.Background(), l))
-	o := w.options()
 	if c := w.comeback; c != nil {
 		o.Hooks.Restored = func(engine.Checkpoint) { c.worked = true }
 	}
