@@ -13,18 +13,18 @@ func (t *tree) insert(sh *shard, k Key, at int64) bool {
 	if !t.open(sh, h) {
 		t.create(sh, h)
 	}
-	var seq uint32
+	r := rank{at: at, hash: k.Hash}
+	w := t.seek(sh, h, r)
 	if h.entries == 0 {
 		h.earliest = math.MaxInt64
-	} else {
-		_, s, found := t.lookup(sh, h, k, at)
+	} else if t.meets(sh, w, r) {
+		_, seq, found := t.lookup(sh, h, k, at)
 		if found {
 			return false
 		}
-		seq = s
+		r.seq = seq
+		w = t.seek(sh, h, r)
 	}
-	r := rank{at: at, hash: k.Hash, seq: seq}
-	w := t.seek(sh, h, r)
 	if sh.page(w.page[w.last]).count() == t.cap {
 		t.splitLeaf(sh, h, &w, r)
 		w = t.seek(sh, h, r)
@@ -34,6 +34,16 @@ func (t *tree) insert(sh *shard, k Key, at int64) bool {
 	h.earliest = min(h.earliest, at)
 	sh.put64(h.root, offEntries, h.entries)
 	return true
+}
+
+// meets tells whether there is an entry at a place with the time and hash of a rank.
+func (t *tree) meets(sh *shard, w path, r rank) bool {
+	if !t.settle(sh, &w) {
+		return false
+	}
+	pg, off := t.here(sh, &w)
+	o := rankAt(pg, off)
+	return o.at == r.at && o.hash == r.hash
 }
 
 // create makes the root page and the first leaf, which the caller fills.
@@ -183,7 +193,7 @@ func (t *tree) remove(sh *shard, h *head, w *path) {
 	if t.key.Fixed == 0 {
 		sh.freeRef(h, t.no, pg, off+offKey)
 	}
-	n := pg.count()
+	n, first := pg.count(), w.isFirst()
 	sh.touch(p, lineBits(0, headSize)|lineBits(headSize+pos, n-pos))
 	order := pg[headSize : headSize+n]
 	slot := order[pos]
@@ -198,9 +208,23 @@ func (t *tree) remove(sh *shard, h *head, w *path) {
 		return
 	}
 	sh.put64(h.root, offEntries, h.entries)
-	if h.entries > 0 && at == h.earliest {
+	switch {
+	case h.entries == 0 || at != h.earliest || !first: // what was the first entry still is
+	case n > 1:
+		h.earliest = rankAt(pg, t.slotAt(pg, 0)).at
+	default:
 		h.earliest = t.earliest(sh, h)
 	}
+}
+
+// isFirst tells whether a place is that of the first entry.
+func (w *path) isFirst() bool {
+	for _, pos := range w.pos[:w.last+1] {
+		if pos != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // removePage frees an empty leaf, and every inner page that is left without children; then the root gives up levels
