@@ -45,7 +45,7 @@ func Main(jobs ...Job) {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // a P held in fsync starves no task
 	}
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, append(drainSignals, os.Interrupt, syscall.SIGTERM)...)
 	p := program{
 		name:     invokedAs(os.Args[0]),
 		jobs:     jobs,

@@ -16,6 +16,7 @@
 //
 // Ctrl-C cancels: the retention setting says whether checkpoints stay. SIGTERM stops: a last checkpoint is taken and kept,
 // and a savepoint made if state.savepoints.dir is set.
+// SIGUSR1 drains, where there is such a signal: the input ends where it stands, windows close, and the job finishes.
 // The second signal leaves at once, as a crash would; checkpoints are kept.
 //
 // Reading order: app.go, command.go, run.go, config.go, yaml.go, restore.go, jobflags.go, session.go, screen.go, event.go,

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -126,15 +127,22 @@ const echo = 50 * time.Millisecond
 func (s *session) watch(ctx context.Context, r *engine.Running) (leave bool) {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	var asked time.Time // to end
+	var asked time.Time              // to end
+	undrained := make(chan error, 1) // the job goes on as if nobody had asked
 	for {
 		select {
 		case <-r.Done():
 			return false
 		case now := <-ticker.C:
 			s.screen.tick(now, r.Stats())
+		case err := <-undrained:
+			s.screen.say("drain: %v; the job goes on", err)
+			asked = time.Time{}
 		case sig := <-s.p.signals:
 			switch {
+			case asked.IsZero() && slices.Contains(drainSignals, sig):
+				asked = time.Now()
+				s.drain(ctx, r, undrained)
 			case asked.IsZero():
 				asked = time.Now()
 				s.end(ctx, r, sig)
@@ -167,6 +175,16 @@ func (s *session) end(ctx context.Context, r *engine.Running, sig os.Signal) {
 	}
 	s.screen.say("cancelling; a second signal leaves at once and keeps the checkpoints")
 	go r.Cancel() // its error is the outcome's
+}
+
+// drain asks the job to end its input and finish.
+func (s *session) drain(ctx context.Context, r *engine.Running, failed chan<- error) {
+	s.screen.say("draining: the input ends here, and the job finishes; a second signal leaves at once")
+	go func() {
+		if err := r.Drain(ctx); err != nil && !over(r) { // else the end tells
+			failed <- err
+		}
+	}()
 }
 
 // stop takes a savepoint too, if there is a place for savepoints.
