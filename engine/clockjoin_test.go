@@ -57,6 +57,31 @@ func TestJoinInProcessingTime(t *testing.T) {
 	}
 }
 
+// TestJoinInProcessingTimeCarriesNoTime: its output has no event time, also if the streams that are joined have.
+func TestJoinInProcessingTimeCarriesNoTime(t *testing.T) {
+	h := enginetest.Operator2(t, func(l, r engine.Stream[int]) engine.Stream[engine.Time] {
+		same := func(n int) int { return n }
+		joined := engine.IntervalJoin(engine.KeyBy(l, same), engine.KeyBy(r, same), "join", engine.FullOuter,
+			engine.Within(0, time.Second).InProcessingTime(), func(int, *int, *int) string { return "" })
+		return engine.ProcessEach(joined, "time", func(*engine.Setup) engine.EachFunc[string, engine.Time] {
+			return func(ctx *engine.Context, _ string, out engine.Out[engine.Time]) error {
+				out.Emit(ctx.Time())
+				return nil
+			}
+		})
+	})
+	h.PushLeft(t0, 1)
+	h.PushRight(t0, 1)
+	h.PushRight(t0, 2)
+	h.PushLeft(t0, 2)
+	h.PushLeft(t0, 3)
+	h.PushRight(t0, 4)
+	h.Advance(time.Minute)
+	if got := h.Out(); !slices.Equal(got, make([]engine.Time, 4)) {
+		t.Errorf("times %v, want four that are zero", got)
+	}
+}
+
 func side(n *int) string {
 	if n == nil {
 		return "-"

@@ -130,7 +130,7 @@ func (j *intervalJoin[K, L, R, O]) OnLeft(ctx *Context, key K, l L, out Out[O]) 
 	}
 	matched := false
 	for r := range j.right.partners(ctx, at, &j.left) {
-		out.at(max(at, r.At), j.f(key, &l, &r.Val))
+		j.emit(out, max(at, r.At), j.f(key, &l, &r.Val))
 		matched = true
 	}
 	j.until(ctx, j.left.keep(ctx, at, l, matched))
@@ -144,11 +144,19 @@ func (j *intervalJoin[K, L, R, O]) OnRight(ctx *Context, key K, r R, out Out[O])
 	}
 	matched := false
 	for l := range j.left.partners(ctx, at, &j.right) {
-		out.at(max(at, l.At), j.f(key, &l.Val, &r))
+		j.emit(out, max(at, l.At), j.f(key, &l.Val, &r))
 		matched = true
 	}
 	j.until(ctx, j.right.keep(ctx, at, r, matched))
 	return nil
+}
+
+// emit sends an output, with a time to carry if the join is in event time.
+func (j *intervalJoin[K, L, R, O]) emit(out Out[O], at Time, v O) {
+	if j.clock {
+		at = 0
+	}
+	out.at(at, v)
 }
 
 // onEnd forgets the records whose time is over.
@@ -157,10 +165,10 @@ func (j *intervalJoin[K, L, R, O]) onEnd(ctx *Context, key K, at Time, out Out[O
 		at-- // the reverse of until
 	}
 	for l := range j.left.ended(ctx, at) {
-		out.Emit(j.f(key, &l, nil))
+		j.emit(out, at, j.f(key, &l, nil))
 	}
 	for r := range j.right.ended(ctx, at) {
-		out.Emit(j.f(key, nil, &r))
+		j.emit(out, at, j.f(key, nil, &r))
 	}
 	return nil
 }
