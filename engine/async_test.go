@@ -154,6 +154,39 @@ func TestAsyncCapacity(t *testing.T) {
 	}
 }
 
+// TestAsyncAtTheEnd: once the input has ended, checkpoints go on while calls are in flight. The last one does not begin before
+// all results have gone on, so that it cannot take too long because of them.
+func TestAsyncAtTheEnd(t *testing.T) {
+	clock := enginetest.NewClock(t0)
+	in, d, log := newFeed[event](1), newDesk(), newLog()
+	job, _ := deskJob(in, engine.AsyncOptions{}, d, log)
+	r := start(t, job, engine.Options{Clock: clock, Checkpoints: engine.Checkpoints{Interval: time.Hour, Timeout: time.Minute, Tolerable: -1}})
+	in.add(0, asks(0, 2)...)
+	in.end()
+	calls := d.next(2)
+	for r.Stats().Operators[0].Watermark != engine.MaxTime {
+		runtime.Gosched()
+	}
+	for range 3 { // a checkpoint in flight would be given up
+		for range 1000 {
+			runtime.Gosched()
+		}
+		clock.Advance(time.Minute)
+	}
+	if _, err := r.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range calls {
+		c.ok()
+	}
+	if err := r.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if rows := log.rows(); len(rows) != 2 {
+		t.Errorf("results %q", rows)
+	}
+}
+
 // TestAsyncTimeout: a call that takes too long ends, and fails the job or has a result made for it.
 func TestAsyncTimeout(t *testing.T) {
 	for _, late := range []bool{false, true} {

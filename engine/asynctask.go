@@ -17,8 +17,8 @@ import (
 //	             │ ▲
 //	        call ▼ │ outcome     goroutines, at most Capacity
 //
-// A barrier passes the queue: the records in it are part of the checkpoint. Only the one that the job ends with waits its
-// turn.
+// A barrier passes the queue: the records in it are part of the checkpoint. The last one is not sent before the end of time
+// has left the queue: until then the job goes on taking checkpoints, however long calls take.
 
 // asyncLoop is the part of an async task that its subtask needs, apart from its types.
 type asyncLoop interface {
@@ -26,7 +26,6 @@ type asyncLoop interface {
 	collect() error               // sends on what calls have led to
 	full() bool                   // no more records can be taken
 	mark(w Time, idle bool) error // the input has a watermark, or is idle from there on
-	holds(meta.CheckpointID) bool // the last barrier waits its turn
 	end(cause error)              // ends all calls
 	wait()                        // until they have returned
 }
@@ -36,7 +35,6 @@ type asyncKind uint8
 const (
 	asyncRecord asyncKind = iota
 	asyncMark
-	asyncBarrier
 )
 
 type asyncState uint8
@@ -51,10 +49,9 @@ const (
 
 // asyncEntry is something in the queue.
 type asyncEntry[T, U any] struct {
-	kind    asyncKind
-	at      Time // event time of the record, or the watermark
-	idle    bool // the input, from there on
-	barrier meta.CheckpointID
+	kind asyncKind
+	at   Time // event time of the record, or the watermark
+	idle bool // the input, from there on
 
 	// Of a record:
 	val    T
@@ -289,8 +286,6 @@ func (t *asyncTask[T, U]) leave(e *asyncEntry[T, U]) error {
 		if t.o.Unordered {
 			t.sendPart()
 		}
-	case asyncBarrier:
-		return t.st.barrier(e.barrier, true)
 	case asyncRecord:
 		if e.state == asyncDone {
 			t.emit(e)
@@ -342,15 +337,6 @@ func (t *asyncTask[T, U]) mark(w Time, idle bool) error {
 	t.queue = append(t.queue, &asyncEntry[T, U]{kind: asyncMark, at: w, idle: idle})
 	t.part++
 	return nil
-}
-
-// holds implements asyncLoop.
-func (t *asyncTask[T, U]) holds(id meta.CheckpointID) bool {
-	if len(t.queue) == 0 {
-		return false
-	}
-	t.queue = append(t.queue, &asyncEntry[T, U]{kind: asyncBarrier, barrier: id})
-	return true
 }
 
 // announce says that a barrier is about to be sent: queues that are full let it come.

@@ -405,14 +405,25 @@ func (a *attempt) acknowledge(ctx context.Context, k *ack) error {
 	}
 }
 
-// sourceEnded says that a source subtask has read all there is.
-func (a *attempt) sourceEnded(ctx context.Context) error {
+// inputEnded says that a source subtask has read all there is, or that an async one has let go of all.
+func (a *attempt) inputEnded(ctx context.Context) error {
 	select {
 	case a.coord.ends <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// inputs is how many subtasks say when the input has ended for them.
+func (a *attempt) inputs() int {
+	n := len(a.commands)
+	for _, st := range a.subtasks {
+		if st.async != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // roster knows which subtasks, and what works beside them, have not returned yet.

@@ -46,7 +46,7 @@ var errStopped = errors.New("stopped")
 type coordinator struct {
 	a    *attempt
 	acks chan *ack
-	ends chan struct{} // a source subtask has read all
+	ends chan struct{} // a source subtask has read all, or an async one has let go of all
 
 	shortage  chan struct{} // a subtask is short of memory; capacity 1
 	requests  chan request
@@ -70,7 +70,7 @@ type coordinator struct {
 	settled *kept             // the newest whose output is visible
 	coming  *kept             // the one to take its place; nil: settled is the newest
 
-	reading  int   // source subtasks that have not ended
+	reading  int   // source subtasks that have not ended, and async ones that have not let go of all
 	stopping bool  // take a last checkpoint and end
 	ending   bool  // the last checkpoint of the attempt is committed; only its sinks are waited for
 	failures int   // in a row
@@ -134,7 +134,7 @@ func newCoordinator(a *attempt) *coordinator {
 func (c *coordinator) run(ctx context.Context) (err error) {
 	defer func() { c.draining.abort(err) }()
 	defer c.abandon()
-	c.reading = len(c.a.commands)
+	c.reading = c.a.inputs()
 	now := c.a.o.Clock.Now()
 	c.schedule.lastStart, c.schedule.lastEnd = now, now
 	if c.a.from == nil {
@@ -239,7 +239,8 @@ func (c *coordinator) next(now time.Time) error {
 	return nil
 }
 
-// finishing says that the input has ended, and that everything restored was verified: before that the job may not finish.
+// finishing says that the input has ended, the calls for it too, and that everything restored was verified: before that the
+// job may not finish.
 func (c *coordinator) finishing() bool { return c.reading == 0 && c.loaded == nil }
 
 // begin sends a barrier to every source subtask.
@@ -265,7 +266,7 @@ func (c *coordinator) begin(why purpose, now time.Time) error {
 	c.a.announce(r.id)
 	for _, st := range c.a.subtasks {
 		if commands := c.a.commands[st]; commands != nil {
-			commands <- command{barrier: r.id, stop: why == stopping, last: why == final}
+			commands <- command{barrier: r.id, stop: why == stopping}
 		}
 	}
 	return nil

@@ -25,7 +25,6 @@ type message struct {
 	kind    messageKind
 	time    Time              // of a watermark
 	barrier meta.CheckpointID // of a barrier
-	last    bool              // the barrier that the job ends with
 	batch   any               // a pointer to a typed batch
 }
 

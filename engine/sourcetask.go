@@ -31,7 +31,6 @@ type sourceLoop interface {
 type command struct {
 	barrier meta.CheckpointID
 	stop    bool // read no further
-	last    bool // the job ends with it: nothing may be left to do
 }
 
 // From reads a source. The uid names the source in checkpoints. With [EventTime] the records carry time and the stream
@@ -352,7 +351,7 @@ func (s *sourceTask[T]) obey(c command) error {
 	if c.stop {
 		s.filled, s.stopped = nil, true
 	}
-	return s.st.barrier(c.barrier, c.last)
+	return s.st.barrier(c.barrier)
 }
 
 // take sends a batch of records through the chain.
@@ -531,9 +530,7 @@ func (s *sourceTask[T]) moveOn() error {
 	if err := s.st.advance(MaxTime); err != nil {
 		return err
 	}
-	err := s.st.a.sourceEnded(s.st.ctx)
-	s.st.step("has ended")
-	return err
+	return s.st.ended()
 }
 
 // snapshot adds the positions of the splits, as of the last batch that went through.

@@ -242,10 +242,8 @@ func (st *subtask) handle(m message, in int) error {
 			return nil
 		}
 		st.aligned()
-		if st.passed = uint64(m.barrier); st.async != nil && m.last && st.async.holds(m.barrier) {
-			return nil
-		}
-		return st.barrier(m.barrier, m.last)
+		st.passed = uint64(m.barrier)
+		return st.barrier(m.barrier)
 	}
 	return nil
 }
@@ -321,7 +319,17 @@ func (st *subtask) advance(w Time) error {
 	for _, s := range st.senders {
 		s.send(message{kind: msgWatermark, time: w})
 	}
+	if w == MaxTime && st.async != nil {
+		return st.ended()
+	}
 	return nil
+}
+
+// ended says that nothing comes from the subtask any more but barriers.
+func (st *subtask) ended() error {
+	err := st.a.inputEnded(st.ctx)
+	st.step("has ended")
+	return err
 }
 
 // follow moves time on to that of the inputs. A subtask whose inputs are all idle is idle itself.
@@ -360,7 +368,7 @@ func (st *subtask) wake() {
 }
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
-func (st *subtask) barrier(id meta.CheckpointID, last bool) error {
+func (st *subtask) barrier(id meta.CheckpointID) error {
 	st.asked = true // this checkpoint is one
 	a := &ack{id: id, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
 	if err := st.endBatch(); err != nil {
@@ -378,7 +386,7 @@ func (st *subtask) barrier(id meta.CheckpointID, last bool) error {
 		a.counts = append(a.counts, nodeCount{s.node, s.counts()})
 	}
 	for _, s := range st.senders {
-		s.send(message{kind: msgBarrier, barrier: id, last: last})
+		s.send(message{kind: msgBarrier, barrier: id})
 	}
 	st.asked = false
 	if err := st.risk("acknowledges"); err != nil {
