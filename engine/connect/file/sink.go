@@ -38,6 +38,9 @@ func RequireEmpty() SinkOption { return func(c *sinkConfig) { c.requireEmpty = t
 // of their checkpoint renames their file to part-*.jsonl. Each subtask makes at most one file per checkpoint, and none
 // without rows. The directory is a plain path or a file: URI; any other scheme is an error when the job starts.
 //
+// What other runs and other jobs have committed to the directory stays, and new rows come beside it: a job that is run
+// twice leaves its rows twice. [RequireEmpty] refuses that.
+//
 // The order that makes it exactly-once; each step is durable before the next begins:
 //
 //	1 Write    rows go to a hidden file
