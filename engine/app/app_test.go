@@ -369,7 +369,9 @@ func TestResume(t *testing.T) {
 	if code := w.during(stop, "-s", path, "endless"); code != exitDone || !strings.Contains(w.stdout.String(), `"--rate=8"`) {
 		t.Errorf("-s PATH: exit %d:\n%s%s", code, w.stdout, w.stderr)
 	}
-	w.expect(exitCheckpoint, `is of job "endless", not of "count"`, "run", "-s", w.keptPath(), "count")
+	path = w.keptPath()
+	w.expect(exitCheckpoint, `is of job "endless", not of "count"`, "run", "-s", path, "count")
+	w.expect(exitCheckpoint, "hint: pagetide run -s "+path+" endless continues job endless", "run", "-s", path, "count")
 	if code := w.during(stop, "--fresh", "endless"); code != exitDone || strings.Contains(w.stdout.String(), "rate") {
 		t.Errorf("--fresh: exit %d:\n%s%s", code, w.stdout, w.stderr)
 	}

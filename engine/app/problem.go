@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -137,6 +138,14 @@ func (s *session) hintDamaged(err error) string {
 		return fmt.Sprintf("-D %s=DIR takes another directory; a checkpoint of this one can be restored there, with -s PATH", settingDir)
 	}
 	return fmt.Sprintf("%s verify %s checks every file of the checkpoint", s.p.name, quote(s.source()))
+}
+
+// hintOther is for a checkpoint of another name: that of another job of the program, or one that --name once gave.
+func (s *session) hintOther(name, path string) string {
+	if name != s.job.Name && slices.Contains(s.p.jobNames(), name) {
+		return fmt.Sprintf("%s run -s %s continues job %s", s.p.name, quoteAll([]string{path, name}), name)
+	}
+	return fmt.Sprintf("--name %s continues under the checkpoint's name", quote(name))
 }
 
 // source is the path that the run restores from; empty for a fresh start.

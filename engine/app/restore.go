@@ -39,7 +39,7 @@ func (s *session) recall(a *jobFlags) error {
 		return s.refused(err)
 	case m.Name != s.config.name:
 		err := fmt.Errorf("%s is of job %q, not of %q: %w", path, m.Name, s.config.name, meta.ErrIncompatible)
-		return &problem{exitCheckpoint, err, fmt.Sprintf("--name %s continues under the checkpoint's name", quote(m.Name))}
+		return &problem{exitCheckpoint, err, s.hintOther(m.Name, path)}
 	}
 	remarks, err := a.recall(m.Args)
 	if err != nil {
