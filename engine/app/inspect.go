@@ -86,7 +86,7 @@ func atRest(err error) *problem {
 	case errors.Is(err, meta.ErrVersion):
 		return &problem{exitCheckpoint, err, "a newer release wrote it; use that one"}
 	case errors.Is(err, meta.ErrDamaged):
-		return &problem{exitCheckpoint, err, "an older checkpoint of the job, if one is retained, can be restored with -s PATH --rewind"}
+		return &problem{exitCheckpoint, err, hintOlder}
 	case errors.Is(err, meta.ErrNotFound):
 		return &problem{exitCheckpoint, err, hintPath}
 	case errors.Is(err, meta.ErrIncompatible):

@@ -137,6 +137,12 @@ func (s *session) hintDamaged(err error) string {
 	if s.source() == "" || ok && filepath.Clean(filepath.Dir(d.File)) == filepath.Clean(s.dir) && !strings.HasSuffix(d.File, ".delta") {
 		return fmt.Sprintf("-D %s=DIR takes another directory; a checkpoint of this one can be restored there, with -s PATH", settingDir)
 	}
+	switch {
+	case ok && filepath.Base(d.File) == meta.FileName: // of which verify could not say more
+		return hintOlder
+	case ok && !d.HasSum && d.Offset == 0 && !strings.HasSuffix(d.File, ".delta"): // no metadata, and never was
+		return hintPath
+	}
 	return fmt.Sprintf("%s verify %s checks every file of the checkpoint", s.p.name, quote(s.source()))
 }
 
@@ -167,6 +173,8 @@ func (s *session) hintMissing() string {
 }
 
 const hintLocked = "wait until it ends, or stop it with SIGTERM, which takes a last checkpoint"
+
+const hintOlder = "an older checkpoint of the job, if one is retained, can be restored with -s PATH --rewind"
 
 const hintPath = "give the path of a _metadata file, of its folder, or of a job's directory"
 

@@ -16,6 +16,8 @@ func TestHints(t *testing.T) {
 	exists := fmt.Errorf("dir %w", meta.ErrExists)
 	identity := &meta.DamageError{File: "state/job/_job"}
 	data := &meta.DamageError{File: "state/job/0-1-2.delta"}
+	metadata := &meta.DamageError{File: "saved/_metadata", HasSum: true}
+	rows := &meta.DamageError{File: "rows.csv"}
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -31,6 +33,8 @@ func TestHints(t *testing.T) {
 		{"damaged identity", identity, engine.Restore{Path: "saved"}, exitCheckpoint, "-D state.checkpoints.dir=DIR takes another directory"},
 		{"damaged and fresh", data, engine.Restore{}, exitCheckpoint, "-D state.checkpoints.dir=DIR takes another directory"},
 		{"damaged data", data, engine.Restore{Path: "saved"}, exitCheckpoint, "pagetide verify saved checks"},
+		{"damaged metadata", metadata, engine.Restore{Path: "saved"}, exitCheckpoint, "an older checkpoint"},
+		{"another file", rows, engine.Restore{Path: "rows.csv"}, exitCheckpoint, "give the path of a _metadata file"},
 	} {
 		s := &session{p: &program{name: defaultName}, job: Job{Name: "job"}, dir: "state/job"}
 		s.config.options.Restore, s.flags.from = tt.restore, tt.restore.Path
