@@ -1,11 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/meta"
 )
 
 // close tells how the run ended: counts, the job's summary, and last what became of the checkpoints.
@@ -84,6 +86,8 @@ func (s *session) fate(out engine.Outcome) string {
 		return fmt.Sprintf("checkpoints deleted: the job %s", ending(out.State))
 	case out.Checkpoint.Path == "":
 		return "no checkpoint is left on disk"
+	case errors.Is(out.Err, meta.ErrDamaged): // perhaps of this very checkpoint, which then fails again
+		return fmt.Sprintf("checkpoint %d is kept; verify it before you resume with: %s", out.Checkpoint.ID, s.resume(out))
 	}
 	return fmt.Sprintf("checkpoint %d is kept; resume with: %s", out.Checkpoint.ID, s.resume(out))
 }

@@ -40,6 +40,9 @@ func TestDamagedState(t *testing.T) {
 				t.Errorf("%s: stderr does not say %q:\n%s", verify, part, w.stderr)
 			}
 		}
+		if again := "is kept; resume with"; strings.Contains(w.stderr.String(), again) {
+			t.Errorf("%s: stderr says %q of what is damaged:\n%s", verify, again, w.stderr)
+		}
 		for _, name := range kept {
 			if _, err := os.Stat(name); err != nil {
 				t.Errorf("%s: %v", verify, err)
