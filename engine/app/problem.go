@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,7 +79,21 @@ func (s *session) refused(err error) *problem {
 	if _, ok := errors.AsType[*engine.OperatorError](err); ok || engine.IsPermanent(err) {
 		return &problem{exitFailed, err, ""}
 	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok && unusable(e.Err) && (within(e.Path, s.dir) || within(s.dir, e.Path)) {
+		return &problem{exitRefused, err, fmt.Sprintf("-D %s=DIR takes another directory", settingDir)}
+	}
 	return &problem{exitRefused, err, ""}
+}
+
+// unusable tells whether an error is that of a directory in a place where none can be made.
+func unusable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// within tells whether a path is a directory or in it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // failed explains why a job that did start has failed.

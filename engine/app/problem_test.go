@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ func TestHints(t *testing.T) {
 	data := &meta.DamageError{File: "state/job/0-1-2.delta"}
 	metadata := &meta.DamageError{File: "saved/_metadata", HasSum: true}
 	rows := &meta.DamageError{File: "rows.csv"}
+	denied := &fs.PathError{Op: "mkdir", Path: "state", Err: syscall.EACCES}
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -34,6 +36,7 @@ func TestHints(t *testing.T) {
 		{"damaged and fresh", data, engine.Restore{}, exitCheckpoint, "-D state.checkpoints.dir=DIR takes another directory"},
 		{"damaged data", data, engine.Restore{Path: "saved"}, exitCheckpoint, "pagetide verify saved checks"},
 		{"damaged metadata", metadata, engine.Restore{Path: "saved"}, exitCheckpoint, "an older checkpoint"},
+		{"unwritable", denied, engine.Restore{}, exitRefused, "-D state.checkpoints.dir=DIR takes another directory"},
 		{"another file", rows, engine.Restore{Path: "rows.csv"}, exitCheckpoint, "give the path of a _metadata file"},
 	} {
 		s := &session{p: &program{name: defaultName}, job: Job{Name: "job"}, dir: "state/job"}
@@ -41,6 +44,10 @@ func TestHints(t *testing.T) {
 		if p := s.refused(tt.err); p.code != tt.code || !strings.Contains(p.hint, tt.want) {
 			t.Errorf("%s: exit %d, hint %q, want %d and %q", tt.name, p.code, p.hint, tt.code, tt.want)
 		}
+	}
+	elsewhere := (&session{dir: "state/job"}).refused(&fs.PathError{Op: "open", Path: "input", Err: syscall.EACCES})
+	if elsewhere.code != exitRefused || elsewhere.hint != "" {
+		t.Errorf("no permission elsewhere: exit %d, hint %q", elsewhere.code, elsewhere.hint)
 	}
 	full := (&session{}).failed(fmt.Errorf("write: %w", syscall.ENOSPC))
 	if full.code != exitFailed || !strings.HasPrefix(full.hint, "make room") {
