@@ -187,6 +187,49 @@ func TestAsyncAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestAsyncHoldsRecordsUp takes many checkpoints while calls are slower than the source: what waits for calls does not grow
+// with each of them.
+func TestAsyncHoldsRecordsUp(t *testing.T) {
+	answer, answered := make(chan struct{}), int64(0)
+	job := engine.NewJob("slow")
+	src := engine.From(job, "in", engine.SliceSource(make([]int32, 200_000)...))
+	out := engine.Async(src, "ask", engine.AsyncOptions{Capacity: 3}, func(ctx context.Context, v int32) (int32, error) {
+		select {
+		case <-answer:
+		case <-ctx.Done():
+		}
+		return v, ctx.Err()
+	})
+	engine.To(out, "out", engine.SinkFunc(func(context.Context, []int32) error { return nil }))
+	r := start(t, job, engine.Options{})
+	done := make(chan error, 1)
+	go func() {
+		for range 40 {
+			if _, err := r.Checkpoint(t.Context()); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for waits := true; waits; {
+		for range 64 {
+			runtime.Gosched()
+		}
+		select {
+		case answer <- struct{}{}:
+			answered++
+		case err := <-done:
+			if waits = false; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if wait := r.Stats().RecordsIn - answered; wait > 20_000 {
+		t.Errorf("%d records wait after %d answers", wait, answered)
+	}
+}
+
 // TestAsyncTimeout: a call that takes too long ends, and fails the job or has a result made for it.
 func TestAsyncTimeout(t *testing.T) {
 	for _, late := range []bool{false, true} {

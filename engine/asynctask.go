@@ -20,11 +20,15 @@ import (
 // A barrier passes the queue: the records in it are part of the checkpoint. The last one is not sent before the end of time
 // has left the queue: until then the job goes on taking checkpoints, however long calls take.
 
+// asyncSpare is how many records may wait for their first call, for each input of a subtask, so that a barrier comes through:
+// each lets in what its input has queued. Where calls are slower than records for long, a barrier then waits for calls, too.
+const asyncSpare = 16 * queueDepth * batchSize
+
 // asyncLoop is the part of an async task that its subtask needs, apart from its types.
 type asyncLoop interface {
 	start() error                 // calls for what the restored checkpoint had in the queue
 	collect() error               // sends on what calls have led to
-	full() bool                   // no more records can be taken
+	full(spare int) bool          // no more records can be taken: more than so many wait for their first call
 	mark(w Time, idle bool) error // the input has a watermark, or is idle from there on
 	end(cause error)              // ends all calls
 	wait()                        // until they have returned
@@ -318,7 +322,7 @@ func (t *asyncTask[T, U]) compact() {
 }
 
 // full implements asyncLoop.
-func (t *asyncTask[T, U]) full() bool { return len(t.waiting) > 0 }
+func (t *asyncTask[T, U]) full(spare int) bool { return len(t.waiting) > spare }
 
 // mark implements asyncLoop. A watermark that nothing is before passes.
 func (t *asyncTask[T, U]) mark(w Time, idle bool) error {

@@ -158,7 +158,7 @@ func (st *subtask) resume() error {
 }
 
 // take gives the next message that the subtask can work on. One that is full takes only what comes before a barrier: a
-// checkpoint does not wait for calls.
+// checkpoint does not wait for calls, unless very many records do.
 func (st *subtask) take() (m message, in int, ok bool) {
 	if st.full() {
 		return message{}, 0, false
@@ -168,7 +168,14 @@ func (st *subtask) take() (m message, in int, ok bool) {
 
 // full says that calls have to end before more can be taken than a barrier that has been sent.
 func (st *subtask) full() bool {
-	return st.async != nil && st.async.full() && st.passed == st.a.begun.Load()
+	if st.async == nil {
+		return false
+	}
+	spare := 0
+	if st.passed != st.a.begun.Load() {
+		spare = asyncSpare * len(st.receivers)
+	}
+	return st.async.full(spare)
 }
 
 // loop reads the inbox until the attempt ends.
