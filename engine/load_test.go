@@ -132,6 +132,28 @@ func wantRates(t *testing.T, s engine.Stats, uid string, subtask int, busy, idle
 	}
 }
 
+// TestFiredTimersOfProcess counts those that a process has set.
+func TestFiredTimersOfProcess(t *testing.T) {
+	job := engine.NewJob("timers")
+	in := engine.From(job, "in", engine.SliceSource(events(3)...), engine.EventTime(atOf, engine.Monotonous()))
+	byKey := engine.KeyBy(in, func(e event) int64 { return e.N })
+	late := engine.Process(byKey, "late", func(s *engine.Setup) engine.Func[int64, event, int64] {
+		timer := engine.NewTimer(s, "later", func(*engine.Context, int64, engine.Time, engine.Out[int64]) error { return nil })
+		return func(ctx *engine.Context, _ int64, _ event, _ engine.Out[int64]) error {
+			timer.Set(ctx, ctx.Time().Add(time.Hour))
+			return nil
+		}
+	})
+	engine.To(late, "out", engine.SinkFunc(func(context.Context, []int64) error { return nil }))
+	r := start(t, job, engine.Options{})
+	if err := r.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := operator(t, r, "late").Timers; got != 3 {
+		t.Errorf("%d timers have fired, want 3", got)
+	}
+}
+
 // TestFiredTimers counts timers and windows over a restart of the job; a subtask counts its own, anew.
 func TestFiredTimers(t *testing.T) {
 	in, dir := newFeed[event](1), t.TempDir()

@@ -119,6 +119,11 @@ func TestProcessEachDoor(t *testing.T) {
 		h.Push(noon, 10+i)
 	}
 	h.Rescale(4).Rescale(1).Push(noon, 20)
+	turns := enginetest.ProcessEach(t, pairs).Rescale(4)
+	for n := range 4 { // one for each subtask
+		turns.Push(noon, n)
+	}
+	turns.Want()
 	if n := len(h.Out()); n != 3 {
 		t.Errorf("%d pairs of 6 numbers: %q", n, h.Out())
 	}
