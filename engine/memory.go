@@ -35,15 +35,15 @@ func (a *attempt) memoryAtOpen(n *node) int64 {
 			}
 		}
 	}
-	return memoryShare(limit, own/int64(a.layout.subtasks(n)), total)
+	return memoryShare(limit, own/int64(a.layout.subtasks(n)), total, a.leastShare())
 }
 
 // memoryShare is what a store of some of all pages may keep in memory.
-func memoryShare(limit, pages, total int64) int64 {
+func memoryShare(limit, pages, total, least int64) int64 {
 	if total*meta.PageSize <= limit {
 		return limit
 	}
-	return max(leastShare, int64(float64(limit)*float64(pages)/float64(total)))
+	return max(least, int64(float64(limit)*float64(pages)/float64(total)))
 }
 
 // shareMemory gives the store its part of the limit as sizes are now.
@@ -60,7 +60,7 @@ func (op *keyedOp) shareMemory() {
 	for _, s := range op.st.a.stats {
 		total += s.pages.Load()
 	}
-	op.store.SetMemoryLimit(memoryShare(limit, op.stats.pages.Load(), total))
+	op.store.SetMemoryLimit(memoryShare(limit, op.stats.pages.Load(), total, op.st.a.leastShare()))
 }
 
 // relieve sees to a checkpoint if a store has more in memory than it may and can evict no more.

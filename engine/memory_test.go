@@ -147,7 +147,7 @@ func TestMemoryShares(t *testing.T) {
 		{1 << 40, 1 << 31, 1 << 32, 1 << 39},         // large
 		{1 << 30, 0, 1 << 20, 1 << 20}, {5, 0, 0, 5}, // nothing yet
 	} {
-		if got := engine.MemoryShare(tt.limit, tt.pages, tt.total); got != tt.want {
+		if got := engine.MemoryShare(tt.limit, tt.pages, tt.total, 1<<20); got != tt.want {
 			t.Errorf("of %d bytes for %d of %d pages: %d, want %d", tt.limit, tt.pages, tt.total, got, tt.want)
 		}
 	}

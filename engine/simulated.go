@@ -94,6 +94,14 @@ func (st *subtask) gatherNow() time.Duration {
 	return gatherBudget
 }
 
+// leastShare is the memory that any store may use: simulated jobs have little state.
+func (a *attempt) leastShare() int64 {
+	if a.world != nil {
+		return leastShare >> 5
+	}
+	return leastShare
+}
+
 // readSize is how many records a source reads at a time.
 func (a *attempt) readSize() int {
 	if a.world != nil {

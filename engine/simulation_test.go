@@ -112,14 +112,14 @@ func TestSimulatedJobs(t *testing.T) {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
-		all.Savepoints += r.Savepoints
+		all.Savepoints, all.Evictions = all.Savepoints+r.Savepoints, all.Evictions+r.Evictions
 		for what, seen := range sometimes {
 			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
 				sometimes[what] = true
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Evictions, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -165,6 +165,9 @@ var sometimes = map[string]bool{
 	`from its savepoint beside its checkpoints\n(.*\n)*the job has started`:       false,
 	`from its savepoint and discards its checkpoints\n(.*\n)*the job has started`: false,
 	`from its savepoint without its directory\n(.*\n)*the job has started`:        false,
+	`[1-9]\d* evictions`:                                                          false,
+	`is short of memory`:                                                          false,
+	`waits for the checkpoint`:                                                    false,
 	`the disk keeps: .*torn`:                                                      false,
 	`the disk keeps: .*zeros`:                                                     false,
 	`the disk keeps: (random|all but|only|subset .*0)`:                            false,

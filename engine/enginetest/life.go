@@ -96,8 +96,9 @@ func (l *life) main(o engine.Options) {
 	l.mu.Unlock()
 	<-r.Done()
 	s := r.Stats()
-	l.Step(task, fmt.Sprintf("has %s with %d restarts and %d checkpoints", r.Outcome().State, s.Restarts, s.Completed))
+	l.Step(task, fmt.Sprintf("has %s with %d restarts and %d checkpoints, %d evictions", r.Outcome().State, s.Restarts, s.Completed, s.Evictions))
 	l.w.sum.Restarts += s.Restarts
+	l.w.sum.Evictions += int(s.Evictions)
 	l.w.sum.Checkpoints += int(s.Completed)
 	l.end(r.Outcome())
 }

@@ -52,6 +52,7 @@ type Report struct {
 	BadReads    int    // places of the disk that could not be read, or were read wrong
 	Checkpoints int    // completed
 	Savepoints  int    // that a job was stopped with
+	Evictions   int    // of state from memory, by attempts that have ended their process
 	Steps       int    // of all tasks
 	Hash        uint64 // of the trace: equal for equal seeds, as long as the job and the engine are the same
 	Trace       string // a line for each step

@@ -99,6 +99,10 @@ func (w *world) options() engine.Options {
 			Retention: engine.RetainOnCancellation,
 		},
 	}
+	if w.rnd.IntN(3) == 0 { // of memory
+		o.Checkpoints.Backend.MemoryLimit = int64(pick(16, 64, 256)) << 10
+		o.Checkpoints.Timeout = longTime // records wait for checkpoints
+	}
 	if w.rnd.IntN(4) == 0 {
 		o.Restore.Verify = engine.VerifyEager
 	}

@@ -69,6 +69,8 @@ var mutants = []mutant{
 		"\tfrom, err := r.dir.Read(last.ID)\n", "\tids, _ := r.dir.List()\n\tfrom, err := r.dir.Read(ids[0])\n"},
 	{"a job that comes from a savepoint keeps the ids of its files", "snapshotter/import.go",
 		"\tm.Job, m.Attempt = d.job, d.attempt\n", "\tm.Attempt = d.attempt\n"},
+	{"what has changed since the checkpoint is evicted", "mmapstate/evict.go",
+		"\tif sh.mask[p] != 0 { // rule: dirty-stays\n", "\tif sh.mask[p] != 0 && p == 0 { // rule: dirty-stays\n"},
 }
 
 func main() {
@@ -108,7 +110,7 @@ func (m mutant) try() (killer string, err error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"test", "-vet=off", "-timeout=300s", "-overlay=" + overlay, "-run=TestSimulatedJobs$", "./engine", "-seeds=300"}
+	args := []string{"test", "-vet=off", "-timeout=300s", "-overlay=" + overlay, "-run=TestSimulatedJobs$", "./engine", "-seeds=1000"}
 	out, err := exec.Command("go", args...).CombinedOutput()
 	if err == nil {
 		return "", nil
