@@ -19,8 +19,8 @@ func ProcessEach[In, O any, P EachProcessor[In, O]](in Stream[In], uid string, n
 	forward[In](n.ins[0])
 	out := declare[O](n, nil, func(s *Setup) { newP(s) })
 	n.build = func(st *subtask) {
-		p := &eachTask[In, O, P]{processOp: newProcessOp[uint32, O](st, n, out)}
-		p.user = makeProcess(p.processOp, newP)
+		p := &eachTask[In, O]{processOp: newProcessOp[uint32, O](st, n, out)}
+		p.onRecord = makeProcess(p.processOp, newP).OnRecord
 		p.describe = p.describeHand
 		st.ops = append(st.ops, p)
 		take(st, n.ins[0], n, p.take)
@@ -29,23 +29,23 @@ func ProcessEach[In, O any, P EachProcessor[In, O]](in Stream[In], uid string, n
 }
 
 // eachTask is a ProcessEach operator in one subtask. The keys of its store number the parts of its lists.
-type eachTask[In, O any, P EachProcessor[In, O]] struct {
+type eachTask[In, O any] struct {
 	*processOp[uint32, O]
-	user P
-	rec  *In // in hand
-	_    apart
+	onRecord func(*Context, In, Out[O]) error // the user's
+	rec      *In                              // in hand
+	_        apart
 }
 
-func (p *eachTask[In, O, P]) take(s stretch[In]) {
+func (p *eachTask[In, O]) take(s stretch[In]) {
 	p.stats.in.Add(int64(len(s.recs)))
 	c := &p.ctx
 	for i := range s.recs {
 		c.time, c.live, p.rec = s.at[i], true, &s.recs[i]
-		if err := p.user.OnRecord(c, s.recs[i], p.out); err != nil {
+		if err := p.onRecord(c, s.recs[i], p.out); err != nil {
 			p.fail(err)
 		}
 		c.live = false
 	}
 }
 
-func (p *eachTask[In, O, P]) describeHand() (key, record string) { return "", printed(*p.rec) }
+func (p *eachTask[In, O]) describeHand() (key, record string) { return "", printed(*p.rec) }

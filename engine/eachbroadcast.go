@@ -16,38 +16,26 @@ func ProcessEachBroadcast[In, R, O any, P EachBroadcastProcessor[In, R, O]](in S
 	broadcast[R](n, all)
 	out := declare[O](n, nil, func(s *Setup) { newP(s) })
 	n.build = func(st *subtask) {
-		p := &eachBroadcastTask[In, R, O, P]{broadcastOp: newBroadcastOp[uint32, R, O](st, n, out)}
-		p.user = makeProcess(p.processOp, newP)
-		p.describe, p.apply = p.describeHand, p.user.OnBroadcast
+		p := &eachBroadcastTask[In, R, O]{broadcastOp: newBroadcastOp[uint32, R, O](st, n, out)}
+		user := makeProcess(p.processOp, newP)
+		p.records = eachTask[In, O]{processOp: p.processOp, onRecord: user.OnRecord}
+		p.describe, p.apply = p.describeHand, user.OnBroadcast
 		st.ops = append(st.ops, p)
-		take(st, records, n, p.take)
+		take(st, records, n, p.records.take)
 		take(st, all, n, p.onBroadcast)
 	}
 	return Stream[O]{out}
 }
 
-// eachBroadcastTask is a ProcessEachBroadcast operator in one subtask.
-type eachBroadcastTask[In, R, O any, P EachBroadcastProcessor[In, R, O]] struct {
+// eachBroadcastTask is a ProcessEachBroadcast operator in one subtask: a ProcessEach for its records, and rules beside it.
+type eachBroadcastTask[In, R, O any] struct {
 	*broadcastOp[uint32, R, O]
-	user P
-	rec  *In // in hand, if a record is
+	records eachTask[In, O]
 }
 
-func (p *eachBroadcastTask[In, R, O, P]) take(s stretch[In]) {
-	p.stats.in.Add(int64(len(s.recs)))
-	c := &p.ctx
-	for i := range s.recs {
-		c.time, c.live, p.rec = s.at[i], true, &s.recs[i]
-		if err := p.user.OnRecord(c, s.recs[i], p.out); err != nil {
-			p.fail(err)
-		}
-		c.live = false
-	}
-}
-
-func (p *eachBroadcastTask[In, R, O, P]) describeHand() (key, record string) {
+func (p *eachBroadcastTask[In, R, O]) describeHand() (key, record string) {
 	if p.ctx.rule {
 		return "", printed(*p.rule)
 	}
-	return "", printed(*p.rec)
+	return p.records.describeHand()
 }
