@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/pagetide/pagetide/meta"
 )
 
 // queueDepth is how many batches an input may be ahead of its reader. A full queue is the backpressure.
@@ -23,9 +21,9 @@ const (
 // message is what tasks exchange. Order within one input is kept.
 type message struct {
 	kind    messageKind
-	time    Time              // of a watermark
-	barrier meta.CheckpointID // of a barrier
-	batch   any               // a pointer to a typed batch
+	time    Time // of a watermark
+	command      // of a barrier
+	batch   any  // a pointer to a typed batch
 }
 
 // inbox holds a task's inputs, one bounded queue for each upstream subtask. Any number of goroutines put; one takes.

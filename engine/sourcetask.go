@@ -30,7 +30,7 @@ type sourceLoop interface {
 // command asks a source subtask for a barrier.
 type command struct {
 	barrier meta.CheckpointID
-	stop    bool // read no further
+	stop    bool // read no further, and have nothing come after it
 }
 
 // From reads a source. The uid names the source in checkpoints. With [EventTime] the records carry time and the stream
@@ -74,9 +74,8 @@ type sourceTask[T any] struct {
 	stats   *nodeStats
 	splits  []*splitTask[T]
 	filled  chan filledBatch[T] // nil after a stop
-	stopped bool
-	ended   bool   // all splits are done and no further ones will come
-	at      []Time // of the records that are sent on; zero without event time
+	ended   bool                // all splits are done and no further ones will come
+	at      []Time              // of the records that are sent on; zero without event time
 	hand    *recordHand[T]
 	drained <-chan struct{} // closed when the input is to end where it stands; nil once it has
 	over    bool            // it has: there will be no further splits
@@ -125,7 +124,7 @@ func (s *sourceTask[T]) run() error {
 	s.st.readClock() // what came before was not the splits' silence
 	for _, p := range s.splits {
 		p.heard = s.st.read
-		if !p.done && !s.stopped {
+		if !p.done && !s.st.stopped {
 			readers.Go(func() { s.read(ctx, p, filled) })
 		}
 	}
@@ -349,9 +348,9 @@ func (s *sourceTask[T]) obey(c command) error {
 		return err
 	}
 	if c.stop {
-		s.filled, s.stopped = nil, true
+		s.filled = nil
 	}
-	return s.st.barrier(c.barrier)
+	return s.st.barrier(c)
 }
 
 // take sends a batch of records through the chain.
@@ -455,7 +454,7 @@ func (p *splitTask[T]) silent() bool { return !p.done && !p.ahead && p.waiting.L
 
 // listen has the alarm ring when the first split that is awake will have been silent for too long.
 func (s *sourceTask[T]) listen() {
-	if s.times.idle == 0 || s.stopped {
+	if s.times.idle == 0 || s.st.stopped {
 		return
 	}
 	for _, p := range s.splits {
@@ -467,7 +466,7 @@ func (s *sourceTask[T]) listen() {
 
 // doze marks the splits that have been silent for too long, so that time goes on without them.
 func (s *sourceTask[T]) doze() {
-	if s.times.idle == 0 || s.stopped {
+	if s.times.idle == 0 || s.st.stopped {
 		return
 	}
 	for _, p := range s.splits {

@@ -86,6 +86,7 @@ type subtask struct {
 	load      loadMeter
 	passed    uint64 // the last barrier that has come
 	fired     int    // timers since the last pause
+	stopped   bool   // the barrier of a stop has passed: nothing is sent after it but barriers, since it would be sent again by whoever resumes
 }
 
 // ack is a subtask's part of a checkpoint: all of it as of the barrier.
@@ -168,7 +169,7 @@ func (st *subtask) take() (m message, in int, ok bool) {
 
 // full says that calls have to end before more can be taken than a barrier that has been sent.
 func (st *subtask) full() bool {
-	if st.async == nil {
+	if st.async == nil || st.stopped {
 		return false
 	}
 	spare := 0
@@ -181,7 +182,7 @@ func (st *subtask) full() bool {
 // loop reads the inbox until the attempt ends.
 func (st *subtask) loop() error {
 	for {
-		if st.async != nil {
+		if st.async != nil && !st.stopped {
 			if err := st.async.collect(); err != nil {
 				return err
 			}
@@ -250,7 +251,7 @@ func (st *subtask) handle(m message, in int) error {
 		}
 		st.aligned()
 		st.passed = uint64(m.barrier)
-		return st.barrier(m.barrier)
+		return st.barrier(m.command)
 	}
 	return nil
 }
@@ -375,9 +376,10 @@ func (st *subtask) wake() {
 }
 
 // barrier cuts the subtask's state here: freeze, forward, acknowledge.
-func (st *subtask) barrier(id meta.CheckpointID) error {
+func (st *subtask) barrier(c command) error {
+	st.stopped = st.stopped || c.stop
 	st.asked = true // this checkpoint is one
-	a := &ack{id: id, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
+	a := &ack{id: c.barrier, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
 	if err := st.endBatch(); err != nil {
 		return err
 	}
@@ -393,7 +395,7 @@ func (st *subtask) barrier(id meta.CheckpointID) error {
 		a.counts = append(a.counts, nodeCount{s.node, s.counts()})
 	}
 	for _, s := range st.senders {
-		s.send(message{kind: msgBarrier, barrier: id})
+		s.send(message{kind: msgBarrier, command: c})
 	}
 	st.asked = false
 	if err := st.risk("acknowledges"); err != nil {

@@ -12,6 +12,9 @@ type clocked interface {
 // begin is for whatever the subtask does next: it notes the time, and does what is due by then.
 func (st *subtask) begin() error {
 	st.readClock()
+	if st.stopped {
+		return nil
+	}
 	rung := false
 	for _, c := range st.clocked {
 		if at, ok := c.due(); ok && at <= st.now {
@@ -39,6 +42,9 @@ func (st *subtask) readClock() {
 
 // setAlarm has the alarm ring when something is due.
 func (st *subtask) setAlarm() {
+	if st.stopped {
+		return
+	}
 	for _, c := range st.clocked {
 		if at, ok := c.due(); ok {
 			st.alarm.set(at.UTC())
