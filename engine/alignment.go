@@ -107,18 +107,5 @@ func (s *sourceTask[T]) allow(p *splitTask[T], least Time) {
 	if ahead {
 		return
 	}
-	for _, b := range p.kept {
-		p.free <- b
-	}
-	clear(p.kept)
-	p.kept = p.kept[:0]
-}
-
-// giveBack hands a batch that is worked off to its reader, or keeps it until align has decided.
-func (s *sourceTask[T]) giveBack(p *splitTask[T], b *Batch[T]) {
-	if s.group == nil {
-		p.free <- b
-		return
-	}
-	p.kept = append(p.kept, b)
+	p.lend()
 }

@@ -93,17 +93,17 @@ type splitTask[T any] struct {
 	asleep  bool
 	heard   time.Time    // when the last record came
 	waiting atomic.Int32 // batches that its reader has for the task
-	free    chan *Batch[T]
 	stats   *splitStats
-	stand   *stand      // in the group, if there is one
-	ahead   bool        // of the group, by too much
-	kept    []*Batch[T] // from the reader
+	stand   *stand // in the group, if there is one
+	ahead   bool   // of the group, by too much
+	batches[T]
 }
 
 type filledBatch[T any] struct {
 	split *splitTask[T]
 	batch *Batch[T]
 	pos   Position
+	took  time.Duration // to read it
 	err   error
 }
 
@@ -168,12 +168,11 @@ func (s *sourceTask[T]) assign() {
 		if i%s.st.plan.subtasks != s.st.index {
 			continue
 		}
-		p := &splitTask[T]{id: sp.ID, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, free: make(chan *Batch[T], 2)}
+		p := &splitTask[T]{id: sp.ID, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, batches: newBatches[T](s.st.a.readSize)}
 		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
 			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
 		}
-		p.free <- newBatch[T](s.st.a.readSize())
-		p.free <- newBatch[T](s.st.a.readSize())
+		p.lend()
 		s.splits = append(s.splits, p)
 		told = append(told, p.stats)
 	}
@@ -183,11 +182,11 @@ func (s *sourceTask[T]) assign() {
 
 // read is the goroutine of one split. However it ends, its task is told.
 func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- filledBatch[T]) {
-	send := func(b *Batch[T], pos Position, err error) bool {
+	send := func(f filledBatch[T]) bool {
 		p.waiting.Add(1)
 		select {
-		case to <- filledBatch[T]{p, b, pos, err}:
-			return err == nil
+		case to <- f:
+			return f.err == nil
 		case <-ctx.Done():
 			return false
 		}
@@ -199,19 +198,20 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 			err = panicked(v)
 		}
 		if !returned {
-			send(newBatch[T](0), "", &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()})
+			failed := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()}
+			send(filledBatch[T]{split: p, batch: newBatch[T](0), err: failed})
 		}
 	}()
 	s.readSplit(ctx, p, send)
 	returned = true
 }
 
-func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(*Batch[T], Position, error) bool) {
+func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(filledBatch[T]) bool) {
 	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.id)
 	s.st.a.step(name, "starts")
 	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
 	if err != nil {
-		send(newBatch[T](0), "", err)
+		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: err})
 		return
 	}
 	defer r.Close()
@@ -225,8 +225,10 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 			return
 		}
 		b.Reset()
+		start := time.Now()
 		err := r.Read(ctx, b)
-		if s.st.a.step(name, "has read"); !send(b, r.Position(), err) {
+		f := filledBatch[T]{p, b, r.Position(), time.Since(start), err}
+		if s.st.a.step(name, "has read"); !send(f) {
 			return
 		}
 	}
@@ -377,12 +379,20 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	s.stats.skipped.Add(f.batch.skipped)
 	p.pos = f.pos
 	p.done = f.err != nil
+	work := time.Since(start)
 	if s.suits() {
-		f.batch.suit(time.Since(start))
+		f.batch.suit(work)
 	}
-	s.giveBack(p, f.batch)
+	p.quick = s.st.a.quick(f.took, work)
+	p.keep(f.batch)
 	s.doze()
-	return s.tick()
+	if err := s.tick(); err != nil {
+		return err
+	}
+	if !p.ahead {
+		p.lend()
+	}
+	return nil
 }
 
 // passAll sends the records of a batch on. Time moves on as often as if a large batch were several; after the last of them it
