@@ -12,7 +12,8 @@ import (
 
 // OperatorList is a list of values that belongs to a subtask, not to a key. Its elements lie spread over the subtask's key
 // groups: at another parallelism the subtasks share them out, each about as many. All operators with a constructor may
-// have one.
+// have one. Memory goes by whole pages: values that are not flat take about ten of 4 KiB in each key group that has any, so a few
+// of them in a job of many key groups take more than their length.
 type OperatorList[T any] struct {
 	form *mmapstate.Form[T]
 	l    *operatorList

@@ -215,6 +215,12 @@ func (w *world) jobs() []Job {
 		{Name: "broken", About: "fails", New: func(*flag.FlagSet) Build {
 			return graph(engine.SliceSource(1), engine.Permanent(errors.New("the sink is broken")))
 		}},
+		{Name: "panics", About: "panics", New: func(*flag.FlagSet) Build {
+			return func(job *engine.Job) error {
+				engine.To(engine.Map(engine.From(job, "in", engine.SliceSource(1)), panicking), "out", sink(nil))
+				return nil
+			}
+		}},
 		{Name: "unused", About: "has a mistake", New: func(*flag.FlagSet) Build {
 			return func(job *engine.Job) error {
 				engine.From(job, "in", engine.SliceSource(1))
@@ -230,6 +236,9 @@ func (w *world) jobs() []Job {
 		}},
 	}
 }
+
+// panicking is named in the stack of its panic.
+func panicking(int) int { panic("on the first record") }
 
 // keyed counts in windows.
 func keyed(job *engine.Job) error {

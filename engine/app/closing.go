@@ -32,7 +32,7 @@ func (s *session) close(r *engine.Running) error {
 	}
 	s.screen.say("%s after %s: %s records in, %s out, %s late, %s skipped", out.State, short(time.Since(s.began)),
 		grouped(stats.RecordsIn), grouped(stats.RecordsOut), grouped(stats.Late), grouped(stats.Skipped))
-	s.showEnd(out, stats, code)
+	s.showEnd(out, stats, code, found)
 	if out.State == engine.Finished {
 		s.summary()
 	}
@@ -56,11 +56,14 @@ func exitCode(state engine.State) int {
 	return exitFailed
 }
 
-func (s *session) showEnd(out engine.Outcome, stats engine.Stats, code int) {
+func (s *session) showEnd(out engine.Outcome, stats engine.Stats, code int, found *problem) {
 	if !s.flags.json {
 		return
 	}
-	e := event{Event: string(out.State), Job: s.config.name, Stats: aboutStats(stats), Kept: &out.Kept, Savepoint: out.Savepoint, Error: text(out.Err), Exit: code}
+	e := event{Event: string(out.State), Job: s.config.name, Stats: aboutStats(stats), Kept: &out.Kept, Savepoint: out.Savepoint, Error: text(out.Err), Stack: stackOf(out.Err), Exit: code}
+	if found != nil {
+		e.Hint = found.hint
+	}
 	if out.Kept && out.Checkpoint.Path != "" {
 		e.Checkpoint, e.Resume = aboutCheckpoint(out.Checkpoint), s.resume(out)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -109,6 +110,14 @@ func (p *program) jobNames() []string {
 		names[i] = j.Name
 	}
 	return names
+}
+
+// jobOr is a job of the program by its name, or what to write instead.
+func (p *program) jobOr(name, other string) string {
+	if slices.Contains(p.jobNames(), name) {
+		return name
+	}
+	return other
 }
 
 func (p *program) exampleJob() string {

@@ -30,6 +30,7 @@ type event struct {
 	Resume    string `json:"resume,omitempty"`
 	Savepoint string `json:"savepoint,omitempty"`
 	Error     string `json:"error,omitempty"`
+	Stack     string `json:"stack,omitempty"` // of a panic
 	Hint      string `json:"hint,omitempty"`
 	Exit      int    `json:"exit,omitempty"`
 }
@@ -89,7 +90,7 @@ func (e event) text() string {
 		why := strings.TrimPrefix(e.Error, fmt.Sprintf("checkpoint %d: ", e.Checkpoint.ID))
 		return fmt.Sprintf("checkpoint %d failed, the job goes on: %s", e.Checkpoint.ID, why)
 	case "restart":
-		return fmt.Sprintf("restart %d in %s: %s", e.Attempt, short(time.Duration(e.AfterMS*float64(time.Millisecond))), e.Error)
+		return fmt.Sprintf("restart %d in %s: %s", e.Attempt, short(time.Duration(e.AfterMS*float64(time.Millisecond))), e.Error) + indented(e.Stack)
 	}
 	return ""
 }

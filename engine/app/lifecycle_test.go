@@ -75,7 +75,7 @@ func TestSavepointCommand(t *testing.T) {
 	path := w.keptPath()
 	w.expect(exitDone, "", "savepoint", path, "backup/one")
 	w.says("backup/one: checkpoint ")
-	w.says("start from it with: pagetide run -s backup/one JOB")
+	w.says("start from it with: pagetide run -s backup/one keyed")
 	w.expect(exitRefused, "hint: give the name of a folder that is not there yet", "savepoint", path, "backup/one")
 	w.expect(exitDone, "", "savepoint", "--json", "pagetide-data/keyed", "backup/two")
 	var made savepointInfo

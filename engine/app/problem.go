@@ -37,7 +37,7 @@ func (p *problem) Error() string { return p.err.Error() }
 func (p *problem) Unwrap() error { return p.err }
 
 func (p *problem) print(w io.Writer) {
-	fmt.Fprintf(w, "pagetide: %s\n", strings.ReplaceAll(p.err.Error(), "\n", "\n  "))
+	fmt.Fprintf(w, "pagetide: %s%s\n", strings.ReplaceAll(p.err.Error(), "\n", "\n  "), indented(stackOf(p.err)))
 	if p.hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", p.hint)
 	}

@@ -75,7 +75,7 @@ func (s savepointInfo) write(p *program, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(p.stdout).Encode(s)
 	}
-	_, err := fmt.Fprintf(p.stdout, "%s: checkpoint %d of job %s, %d data files with %s; start from it with: %s run -s %s JOB\n",
-		filepath.Dir(s.Path), s.Checkpoint, s.Job, s.Files, bytesText(s.Bytes), p.name, quote(filepath.Dir(s.Path)))
+	_, err := fmt.Fprintf(p.stdout, "%s: checkpoint %d of job %s, %d data files with %s; start from it with: %s run -s %s %s\n",
+		filepath.Dir(s.Path), s.Checkpoint, s.Job, s.Files, bytesText(s.Bytes), p.name, quote(filepath.Dir(s.Path)), p.jobOr(s.Job, "JOB"))
 	return err
 }

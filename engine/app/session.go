@@ -85,7 +85,7 @@ func (s *session) hooks() engine.Hooks {
 			s.screen.show(event{Event: "checkpoint_failed", Checkpoint: &checkpointInfo{ID: uint64(id)}, Error: text(err)})
 		},
 		Restart: func(attempt int, after time.Duration, cause error) {
-			s.screen.show(event{Event: "restart", Attempt: attempt, AfterMS: millis(after), Error: text(cause)})
+			s.screen.show(event{Event: "restart", Attempt: attempt, AfterMS: millis(after), Error: text(cause), Stack: stackOf(cause)})
 		},
 		Importing: s.importing(),
 		Restored: func(c engine.Checkpoint) {
