@@ -49,7 +49,7 @@ const batchSize = 256
 // is to take about readFor.
 const (
 	readFor   = 250 * time.Microsecond
-	readMost  = 8 * batchSize // records
+	readMost  = 32 * batchSize // records
 	readBytes = 256 << 10     // the records themselves, without what they refer to
 )
 
