@@ -29,7 +29,7 @@ type numbered struct {
 }
 
 // latency measures the time from when a record is due until its result is with the sink, at half of the rate at which the
-// pipeline is saturated, with a checkpoint each 100 ms and without any.
+// pipeline is saturated, with a checkpoint each 100 ms and without any; and beside them how late two loops are that do nothing.
 func (b *bench) latency() {
 	every := 100 * time.Millisecond
 	with := b.timed("latency, 100k keys", "checkpoints each 100 ms", every)
@@ -41,20 +41,49 @@ func (b *bench) latency() {
 		rate = min(rate, j.saturate(b.turn)/2)
 	}
 	b.progress("latency: %.0f records/s are half of what saturates", rate)
+	var machine []result.Latency
 	for round := range b.rounds + 1 {
 		for _, j := range both {
 			j.round(b.turn, rate, round > 0)
 		}
+		machine = append(machine, pollLoops(b.turn, rate))
 	}
 	for _, j := range both {
 		j.work.close()
 		b.run.Latencies = append(b.run.Latencies, j.latency(rate))
 	}
+	alone := medians(machine[1:])
+	alone.Pipeline, alone.Name, alone.Rate = with.pipeline, "no engine: two loops that poll", rate
+	b.run.Latencies = append(b.run.Latencies, alone)
 	l, base := with.latency(rate), without.latency(rate)
 	b.result("engine.latency.p50", l.P50, "us")
 	b.result("engine.latency.p99", l.P99, "us")
 	b.result("engine.latency.p9999", l.P9999, "us")
 	b.ratio("engine.latency.p9999_ratio", l.P9999, base.P9999)
+	b.result("engine.latency.machine.p99", alone.P99, "us")
+	b.result("engine.latency.machine.p9999", alone.P9999, "us")
+}
+
+// pollLoops measures how late a loop sees records at a rate that does nothing but look for them, with a second thread as busy
+// as it is: what the machine takes from any two threads that do not wait.
+func pollLoops(d time.Duration, rate float64) result.Latency {
+	var over atomic.Bool
+	defer over.Store(true)
+	go func() {
+		for !over.Load() {
+		}
+	}()
+	var seen histogram
+	p := &pace{start: time.Now(), rate: rate}
+	for no := int64(0); ; {
+		since := time.Since(p.start)
+		if since >= d {
+			return seen.quantiles()
+		}
+		for end := int64(since.Seconds() * rate); no < end; no++ {
+			seen.add(since - p.due(no))
+		}
+	}
 }
 
 // timedJob is a pipeline that knows when its records were due.
@@ -164,21 +193,26 @@ func (w *work[T]) paced(d time.Duration, rate float64) {
 
 // latency gives the medians over the rounds.
 func (j *timedJob) latency(rate float64) result.Latency {
+	l := medians(j.rounds)
+	l.Pipeline, l.Name, l.Rate = j.pipeline, j.name, rate
+	return l
+}
+
+func medians(rounds []result.Latency) result.Latency {
 	of := func(f func(result.Latency) float64) float64 {
 		var x []float64
-		for _, r := range j.rounds {
+		for _, r := range rounds {
 			x = append(x, f(r))
 		}
 		return median(x)
 	}
 	l := result.Latency{
-		Pipeline: j.pipeline, Name: j.name, Rate: rate,
 		P50:   of(func(l result.Latency) float64 { return l.P50 }),
 		P99:   of(func(l result.Latency) float64 { return l.P99 }),
 		P9999: of(func(l result.Latency) float64 { return l.P9999 }),
 		Most:  of(func(l result.Latency) float64 { return l.Most }),
 	}
-	for _, r := range j.rounds {
+	for _, r := range rounds {
 		l.Records += r.Records
 	}
 	return l
