@@ -16,6 +16,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/meta"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
 type oldCell struct{ N int64 }
@@ -364,6 +365,25 @@ func TestRewind(t *testing.T) {
 	}
 	if cp.ID <= 3 {
 		t.Errorf("checkpoint %d after a rewind: ids must grow", cp.ID)
+	}
+}
+
+// TestRewindOnOwnStorage goes back in the directory, as on the machine's disk: nothing is imported.
+func TestRewindOnOwnStorage(t *testing.T) {
+	o := engine.Options{Checkpoints: engine.Checkpoints{Dir: "state", Retained: 2}.On(vfs.NewMem())}
+	r := start(t, sumJob(newFeed[event](1), newLog()), o)
+	older, err := r.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var from string
+	o.Restore = engine.Restore{Path: older.Path, Rewind: true}
+	o.Hooks.Restored = func(c engine.Checkpoint) { from = c.Path }
+	if start(t, sumJob(newFeed[event](1), newLog()), o); from != older.Path {
+		t.Errorf("started from %s, want %s", from, older.Path)
 	}
 }
 

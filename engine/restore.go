@@ -317,8 +317,12 @@ func inside(dir *snapshotter.Dir, cp *snapshotter.Checkpoint) bool {
 	if dir.Job() != cp.Meta.Job || !cp.InJobDir() {
 		return false
 	}
-	a, errA := filepath.EvalSymlinks(dir.Path())
-	b, errB := filepath.EvalSymlinks(filepath.Dir(filepath.Dir(cp.Path)))
+	own, other := dir.Path(), filepath.Dir(filepath.Dir(cp.Path))
+	if filepath.Clean(own) == filepath.Clean(other) {
+		return true // on storage of one's own, too, where the machine has no links to follow
+	}
+	a, errA := filepath.EvalSymlinks(own)
+	b, errB := filepath.EvalSymlinks(other)
 	if errA != nil || errB != nil {
 		return false
 	}

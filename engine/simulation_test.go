@@ -76,7 +76,7 @@ func simulate(t *testing.T, seed uint64) enginetest.Report {
 	rnd := rand.New(rand.NewPCG(seed, 21))
 	s := tt.make(rnd)
 	r := enginetest.Run(t, s.graph, enginetest.Seed(seed), enginetest.Kills(rnd.IntN(4)), enginetest.Faults(rnd.IntN(6)), enginetest.Requests(rnd.IntN(8)),
-		enginetest.Savepoints(rnd.IntN(5)))
+		enginetest.Savepoints(rnd.IntN(5)), enginetest.Rewinds(rnd.IntN(3)))
 	if err := s.wrong(); err != nil {
 		t.Fatalf("seed %d, %s: %v\n%s", seed, tt.name, err, shownTrace(r.Trace))
 	}
@@ -112,14 +112,14 @@ func TestSimulatedJobs(t *testing.T) {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
-		all.Savepoints, all.Evictions = all.Savepoints+r.Savepoints, all.Evictions+r.Evictions
+		all.Savepoints, all.Rewinds, all.Evictions = all.Savepoints+r.Savepoints, all.Rewinds+r.Rewinds, all.Evictions+r.Evictions
 		for what, seen := range sometimes {
 			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
 				sometimes[what] = true
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Evictions, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d rewinds, %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Rewinds, all.Evictions, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -165,6 +165,9 @@ var sometimes = map[string]bool{
 	`from its savepoint beside its checkpoints\n(.*\n)*the job has started`:       false,
 	`from its savepoint and discards its checkpoints\n(.*\n)*the job has started`: false,
 	`from its savepoint without its directory\n(.*\n)*the job has started`:        false,
+	`from its savepoint behind its checkpoints\n(.*\n)*the job has started`:       false,
+	`from its savepoint in another directory\n(.*\n)*the job has started`:         false,
+	`from its savepoint of its own\n(.*\n)*the job has started`:                   false,
 	`[1-9]\d* evictions`:                                                          false,
 	`is short of memory`:                                                          false,
 	`waits for the checkpoint`:                                                    false,

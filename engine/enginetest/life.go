@@ -70,6 +70,7 @@ func (w *world) begin() *life {
 	if c := w.comeback; c != nil {
 		o.Hooks.Restored = func(engine.Checkpoint) { c.worked = true }
 	}
+	o.Hooks.Checkpoint = l.completed
 	o.Checkpoints = o.Checkpoints.On(l.disk)
 	w.tell("a life at parallelism %d of %d", o.Parallelism, o.MaxParallelism)
 	l.draw()
@@ -101,6 +102,15 @@ func (l *life) main(o engine.Options) {
 	l.w.sum.Evictions += int(s.Evictions)
 	l.w.sum.Checkpoints += int(s.Completed)
 	l.end(r.Outcome())
+}
+
+// completed notes a checkpoint that somebody may go back to.
+func (l *life) completed(cp engine.Checkpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.killed {
+		l.w.own[cp.ID] = true
+	}
 }
 
 func (l *life) end(o engine.Outcome) {
@@ -143,7 +153,7 @@ func (l *life) drive() error {
 func (l *life) meant(err error) bool {
 	late := l.running == nil && errors.Is(err, meta.ErrAborted) // the first checkpoint took too long
 	damaged := l.damaged && errors.Is(err, meta.ErrDamaged)
-	own := l.w.comeback != nil && l.w.comeback.begun && l.running == nil && (errors.Is(err, meta.ErrExists) || errors.Is(err, meta.ErrNotNewest))
+	own := l.w.comeback != nil && l.running == nil && l.w.comeback.own(err)
 	return own || late || damaged || errors.Is(err, errInjected) || errors.Is(err, engine.ErrCancelled)
 }
 

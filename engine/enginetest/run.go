@@ -20,6 +20,7 @@ type plan struct {
 	others int // requests of checkpoints, stops, and so on
 
 	savepoints int
+	rewinds    int
 }
 
 // Seed chooses all that happens: the order of events, where the job is killed and what the disk keeps of that, what else
@@ -44,6 +45,11 @@ func Requests(n int) Option { return func(p *plan) { p.others = n } }
 // there. Default 0.
 func Savepoints(n int) Option { return func(p *plan) { p.savepoints = n } }
 
+// Rewinds says how often somebody puts the job back, at most, to a savepoint or to one of its own checkpoints that it has gone
+// on from: behind what it has, where that is discarded, without its directory, or in another one; also when it has finished.
+// Its sinks must be [Sink]s, which are put back with it: what they have got after that place counts no longer. Default 0.
+func Rewinds(n int) Option { return func(p *plan) { p.rewinds = n } }
+
 // Report is what has happened in a [Run].
 type Report struct {
 	Kills       int    // of the process
@@ -52,6 +58,7 @@ type Report struct {
 	BadReads    int    // places of the disk that could not be read, or were read wrong
 	Checkpoints int    // completed
 	Savepoints  int    // that a job was stopped with
+	Rewinds     int    // to where the job had gone on from
 	Evictions   int    // of state from memory, by attempts that have ended their process
 	Steps       int    // of all tasks
 	Hash        uint64 // of the trace: equal for equal seeds, as long as the job and the engine are the same

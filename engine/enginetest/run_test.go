@@ -68,6 +68,25 @@ func TestRunCommitsEachRowOnce(t *testing.T) {
 	}
 }
 
+// What a job has committed after the place that it is put back to counts no longer, and comes again.
+func TestRunPutsAJobBack(t *testing.T) {
+	rewinds := 0
+	for seed := range uint64(20) {
+		in, want := readings(600)
+		var out enginetest.Sink[string]
+		rewinds += enginetest.Run(t, func(job *engine.Job) { hourly(job, in, &out) }, enginetest.Seed(seed), enginetest.Rewinds(3)).Rewinds
+		got := out.Rows()
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("seed %d: %d rows, want %d", seed, len(got), len(want))
+		}
+	}
+	t.Log(rewinds, "rewinds")
+	if rewinds < 5 {
+		t.Errorf("%d rewinds in 20 runs of at most 3: that proves little", rewinds)
+	}
+}
+
 // What a sink without transactions gets is written again after a kill: the kills are real.
 func TestRunShowsWhatASinkWithoutTransactionsGets(t *testing.T) {
 	for seed := range uint64(20) {
@@ -87,7 +106,7 @@ func TestRunIsItsSeed(t *testing.T) {
 		in, _ := readings(200)
 		var out enginetest.Sink[string]
 		return enginetest.Run(t, func(job *engine.Job) { hourly(job, in, &out) },
-			enginetest.Seed(seed), enginetest.Kills(2), enginetest.Faults(3), enginetest.Requests(3))
+			enginetest.Seed(seed), enginetest.Kills(2), enginetest.Faults(3), enginetest.Requests(3), enginetest.Rewinds(2))
 	}
 	hashes := map[uint64]bool{}
 	for seed := range uint64(10) {

@@ -10,12 +10,13 @@ import (
 	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
-// comeback is how a world goes on from a savepoint that its job was stopped with.
+// comeback is how a world goes on from a savepoint, or from a checkpoint that is not the newest.
 type comeback struct {
 	path   string // of the savepoint
 	what   string
 	gone   bool // the job's directory was removed
 	fresh  bool // the job discards what is in its directory
+	rewind bool // the job goes back
 	begun  bool // a life has tried
 	worked bool // a life has restored it: from here on the job's own checkpoints are newer
 }
@@ -35,6 +36,7 @@ func (w *world) stopped(at string) {
 		c.what, c.gone = "without its directory", true
 	}
 	w.comeback = c
+	w.branchOff(w.history)
 }
 
 // restore is what the next life starts from.
@@ -44,19 +46,24 @@ func (w *world) restore() engine.Restore {
 		return engine.Resume()
 	}
 	if c.gone {
-		if err := removeAll(w.disk, path.Join(dir, jobName)); err != nil {
+		if err := removeAll(w.disk, w.path()); err != nil {
 			panic(fmt.Sprintf("enginetest: %v", err)) // a disk in memory
 		}
 		c.gone = false
 	}
 	w.tell("the job goes on from its savepoint %s", c.what)
-	return engine.Restore{Path: c.path, Fresh: c.fresh}
+	return engine.Restore{Path: c.path, Fresh: c.fresh, Rewind: c.rewind}
+}
+
+// own says whether an error is that the directory has what a life was to start from, by a life before it.
+func (c *comeback) own(err error) bool {
+	return c.begun && !c.fresh && !c.rewind && (errors.Is(err, meta.ErrExists) || errors.Is(err, meta.ErrNotNewest))
 }
 
 // after looks at what a life has made of the savepoint that it was to start from. One that was killed before anything was
 // restored is followed by one that does the same, unless the directory has it already.
 func (c *comeback) after(err error) (over bool) {
-	own := c.begun && !c.fresh && (errors.Is(err, meta.ErrExists) || errors.Is(err, meta.ErrNotNewest))
+	own := c.own(err)
 	c.begun = true
 	return c.worked || own
 }
@@ -77,23 +84,41 @@ func removeAll(fsys vfs.FS, name string) error {
 
 // save has somebody make a savepoint of the job, or stop it with one.
 func (l *life) save() {
+	if l.w.rnd.IntN(3) == 0 {
+		l.mark()
+		return
+	}
 	r := l.running
 	if r == nil {
 		return
 	}
+	task, folder := l.saver()
+	l.w.tell("%s is to stop with a savepoint", task)
+	go func() {
+		_, err := r.StopWithSavepoint(l.ctx, folder)
+		l.Step(task, fmt.Sprintf("is served: stopped with a savepoint, failed %t", err != nil))
+	}()
+}
+
+// saver names somebody who makes a savepoint, and its folder.
+func (l *life) saver() (task, folder string) {
 	l.asked++
-	task, folder := fmt.Sprintf("request %d", l.asked), fmt.Sprintf("savepoints/%d", l.w.sum.Steps+l.steps)
-	if l.w.rnd.IntN(3) > 0 {
-		l.w.tell("%s is to stop with a savepoint", task)
-		go func() {
-			_, err := r.StopWithSavepoint(l.ctx, folder)
-			l.Step(task, fmt.Sprintf("is served: stopped with a savepoint, failed %t", err != nil))
-		}()
+	return fmt.Sprintf("request %d", l.asked), fmt.Sprintf("savepoints/%d", l.w.sum.Steps+l.steps)
+}
+
+// mark has somebody make a savepoint that the job goes on from.
+func (l *life) mark() {
+	r := l.running
+	if r == nil {
 		return
 	}
+	task, folder := l.saver()
 	l.w.tell("%s is for a savepoint", task)
 	go func() {
 		cp, err := r.Savepoint(l.ctx, folder)
-		l.Step(task, fmt.Sprintf("is served: savepoint of checkpoint %d, failed %t", cp.ID, err != nil))
+		lost := l.wait(task, fmt.Sprintf("is served: savepoint of checkpoint %d, failed %t", cp.ID, err != nil), false)
+		if err == nil && lost == nil {
+			l.w.keep(cp.Path, cp.ID)
+		}
 	}()
 }

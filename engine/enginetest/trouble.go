@@ -55,6 +55,9 @@ func (l *life) draw() {
 		w.savepoints--
 		add("a savepoint", (*life).save)
 	}
+	if w.rewinds > 0 {
+		add("a savepoint", (*life).mark)
+	}
 	slices.SortStableFunc(l.events, func(a, b event) int { return cmp.Compare(a.step, b.step) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"time"
 
@@ -25,10 +26,20 @@ type world struct {
 
 	comeback *comeback // nil: from the job's own checkpoints
 	badLives int       // that have met a place of the disk that could not be read
+
+	dir      string // of checkpoints
+	home     int    // tells the job's directories apart
+	outputs  map[output]bool
+	history  history
+	branches int                        // so far
+	own      map[meta.CheckpointID]bool // completed on the present branch, as far as it is known
+	kept     []past                     // savepoints
 }
 
 func newWorld(p plan, graph func(*engine.Job)) *world {
-	return &world{plan: p, rnd: rand.New(rand.NewPCG(p.seed, 0)), disk: vfs.NewMem(), graph: graph}
+	w := &world{plan: p, rnd: rand.New(rand.NewPCG(p.seed, 0)), disk: vfs.NewMem(), graph: graph, dir: dir, outputs: map[output]bool{}}
+	w.branchOff(nil)
+	return w
 }
 
 func (w *world) report() Report {
@@ -60,18 +71,21 @@ func (w *world) run() error {
 		if at := l.outcome.Savepoint; at != "" && !l.killed {
 			w.stopped(at)
 		}
-		switch finished := l.outcome.State == engine.Finished; {
-		case finished && (l.killed || l.broken):
-			return nil // while it tidied up, perhaps: its output is complete
-		case finished:
-			return w.clean()
+		finished := l.outcome.State == engine.Finished
+		if finished && !l.killed && !l.broken { // else it may be about to tidy up: its output is complete
+			if err := w.clean(); err != nil {
+				return err
+			}
+		}
+		if !w.putBack() && finished {
+			return nil
 		}
 	}
 	return fmt.Errorf("the job has not finished in %d lives", manyLives)
 }
 
 const (
-	dir      = "enginetest"
+	dir      = "enginetest" // at first
 	jobName  = "enginetest"
 	longTime = 1000 * time.Hour
 )
@@ -89,7 +103,7 @@ func (w *world) options() engine.Options {
 		Restart:         engine.Restart{InitialDelay: time.Millisecond, MaxDelay: time.Second, Jitter: -1},
 		ShutdownTimeout: longTime,
 		Checkpoints: engine.Checkpoints{
-			Dir:       dir,
+			Dir:       w.dir,
 			Backend:   backends[w.rnd.IntN(len(backends))],
 			Interval:  time.Duration(pick(0, 1, 10, 100, 1000)) * 10 * time.Microsecond,
 			MinPause:  time.Duration(pick(0, 0, 1, 100)) * 10 * time.Microsecond,
@@ -109,9 +123,12 @@ func (w *world) options() engine.Options {
 	return o
 }
 
+// path is the job's directory.
+func (w *world) path() string { return path.Join(w.dir, jobName) }
+
 // clean says that a job that has finished has left nothing behind.
 func (w *world) clean() error {
-	names, err := w.disk.List(dir + "/" + jobName)
+	names, err := w.disk.List(w.path())
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,13 @@ var mutants = []mutant{
 		"\tfrom, err := r.dir.Read(last.ID)\n", "\tids, _ := r.dir.List()\n\tfrom, err := r.dir.Read(ids[0])\n"},
 	{"a job that comes from a savepoint keeps the ids of its files", "snapshotter/import.go",
 		"\tm.Job, m.Attempt = d.job, d.attempt\n", "\tm.Attempt = d.attempt\n"},
+	{"a job that is put back leaves newer checkpoints", "snapshotter/discard.go",
+		"\t\tif newer <= id {\n", "\t\tif newer > 0 {\n"},
+	{"a job that is put back stays where it is", "engine/restore.go",
+		"\t\treturn dir.Import(ctx, cp, o.Hooks.Importing)\n",
+		"\t\tif r.Rewind {\n\t\t\treturn dir.Latest()\n\t\t}\n\t\treturn dir.Import(ctx, cp, o.Hooks.Importing)\n"},
+	{"the id of an imported checkpoint is given out again", "snapshotter/import.go",
+		"\td.next = m.ID + 1\n", "\td.next = m.ID\n"},
 	{"what has changed since the checkpoint is evicted", "mmapstate/evict.go",
 		"\tif sh.mask[p] != 0 { // rule: dirty-stays\n", "\tif sh.mask[p] != 0 && p == 0 { // rule: dirty-stays\n"},
 }
