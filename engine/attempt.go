@@ -203,6 +203,9 @@ func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, er
 		if err != nil {
 			return nil, fmt.Errorf("source %q: %w", n.uid, err)
 		}
+		if id, ok := twice(s.list); ok {
+			return nil, Permanent(fmt.Errorf("source %q: two splits have the id %q: each needs one of its own", n.uid, id))
+		}
 		if err := missingSplits(n, s.list, r, o); err != nil {
 			return nil, err
 		}
@@ -224,6 +227,18 @@ func (j *Job) within(parallelism, groups int) error {
 		}
 	}
 	return errors.Join(found...)
+}
+
+// twice finds an id that two splits have.
+func twice(list []Split) (id string, ok bool) {
+	seen := map[string]bool{}
+	for _, sp := range list {
+		if seen[sp.ID] {
+			return sp.ID, true
+		}
+		seen[sp.ID] = true
+	}
+	return "", false
 }
 
 // missingSplits refuses to drop a position: a split that the checkpoint knows half read must still be there.

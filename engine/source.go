@@ -25,8 +25,9 @@ type Source[T any] interface {
 // Reader reads one split. It is used by one goroutine at a time.
 type Reader[T any] interface {
 	// Read adds records to the batch until it is full or no more are at hand, waiting for at least one. It returns
-	// io.EOF at the end of the split, with or without records added, and nil when ctx ends. Any other error ends the
-	// attempt; wrap it in Permanent if reading again cannot help.
+	// io.EOF itself at the end of the split, with or without records added, and nil when ctx ends. Any other error ends the
+	// attempt, also one that wraps io.EOF, as that of a connection which was cut; wrap it in Permanent if reading again
+	// cannot help.
 	Read(ctx context.Context, b *Batch[T]) error
 
 	// Position is the place just after the last record added.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net/url"
 	"runtime"
 	"slices"
 	"strconv"
@@ -88,6 +89,72 @@ func upTo(n int64) engine.Source[int64] {
 		}
 		return engine.Position(strconv.FormatInt(at, 10)), nil
 	})
+}
+
+// cutOff is a source whose connections are cut: each once, in Open or in Read.
+type cutOff struct {
+	engine.Source[int64]
+	open, read error // of the next call
+}
+
+func (c *cutOff) Open(ctx context.Context, s engine.Split, from engine.Position) (engine.Reader[int64], error) {
+	err := c.open
+	c.open = nil
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.Source.Open(ctx, s, from)
+	return &cutOffReader{r, c}, err
+}
+
+type cutOffReader struct {
+	engine.Reader[int64]
+	of *cutOff
+}
+
+func (r *cutOffReader) Read(ctx context.Context, b *engine.Batch[int64]) error {
+	err := r.of.read
+	r.of.read = nil
+	if err != nil {
+		return err
+	}
+	return r.Reader.Read(ctx, b)
+}
+
+// TestOnlyEOFEnds a split: not an error that wraps it, as net/http has them for connections that were cut, and not Open's.
+func TestOnlyEOFEnds(t *testing.T) {
+	cut := &url.Error{Op: "Get", URL: "http://records", Err: io.EOF}
+	for _, c := range []*cutOff{{open: io.EOF}, {open: cut}, {read: cut}} {
+		log := newLog()
+		c.Source = upTo(1000)
+		r := start(t, copyJob[int64](c, log, nil), engine.Options{Restart: quick()})
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Stats().Restarts; n != 1 {
+			t.Errorf("%d restarts, want 1", n)
+		}
+		equal(t, log.rows(), numbers(1000))
+	}
+}
+
+// renamed is a source with other splits than its own.
+type renamed struct {
+	engine.Source[int64]
+	ids []string
+}
+
+func (l renamed) Splits(context.Context) (all []engine.Split, final bool, err error) {
+	for _, id := range l.ids {
+		all = append(all, engine.Split{ID: id})
+	}
+	return all, true, nil
+}
+
+// TestSplitsOfOneName are refused: a checkpoint could not tell their positions apart.
+func TestSplitsOfOneName(t *testing.T) {
+	_, err := copyJob[int64](renamed{upTo(10), []string{"a", "b", "a"}}, newLog(), nil).Start(t.Context(), engine.Options{})
+	contains(t, err, `source "in"`, `two splits have the id "a"`)
 }
 
 // TestGenerateBySchedule: no record is there before it is due, and what a job has missed while it was down comes at once,

@@ -211,7 +211,7 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 	s.st.a.step(name, "starts")
 	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
 	if err != nil {
-		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: err})
+		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: fmt.Errorf("open: %w", err)}) // also io.EOF, which ends no split here
 		return
 	}
 	defer r.Close()
@@ -365,7 +365,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	if broke(f.err) {
 		return f.err
 	}
-	if f.err != nil && !errors.Is(f.err, io.EOF) {
+	if f.err != nil && f.err != io.EOF { // one that wraps it is no end: a connection that broke, say
 		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
 	}
 	if len(f.batch.recs) > 0 {
