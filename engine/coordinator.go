@@ -152,8 +152,11 @@ func (c *coordinator) run(ctx context.Context) (err error) {
 		timer, stop := c.timer()
 		err := c.event(ctx, timer)
 		stop()
-		if err != nil || c.over() {
-			return errors.Join(err, c.result)
+		if err != nil {
+			return err // also of a stop whose output is not visible yet: it has not come about
+		}
+		if c.over() {
+			return c.result
 		}
 		if err := c.next(c.a.o.Clock.Now()); err != nil {
 			return err

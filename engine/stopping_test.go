@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -46,6 +48,43 @@ func (c *collector) take() []string {
 	all := c.rows
 	c.rows = nil
 	return all
+}
+
+// TestStopWhoseOutputIsNotVisible: a stop whose sink gives up, or that is cancelled while one fails, has not come about. There is
+// no savepoint, which would name no transaction.
+func TestStopWhoseOutputIsNotVisible(t *testing.T) {
+	gone := errors.New("sink is gone")
+	for want, fails := range map[error]error{gone: engine.Permanent(gone), engine.ErrCancelled: errors.New("sink is away")} {
+		dir, in, log := t.TempDir(), newFeed[event](1), newLog()
+		seen, tried := make(chan struct{}, 1), make(chan struct{}, 1)
+		in.add(0, events(1)...)
+		build := func(commit func() error) *engine.Job {
+			job := engine.NewJob("held")
+			pipe(job, "in", in, hookedLog{log, commit}, func(event) { seen <- struct{}{} })
+			return job
+		}
+		o := engine.Options{Restore: engine.Resume(), Checkpoints: engine.Checkpoints{Dir: dir, Retention: engine.RetainOnCancellation}}
+		r := start(t, build(func() error {
+			select {
+			case tried <- struct{}{}:
+			default:
+			}
+			return fails
+		}), o)
+		until(t, "the record", seen)
+		if want == engine.ErrCancelled {
+			go func() { <-tried; r.Cancel() }()
+		}
+		_, err := r.StopWithSavepoint(t.Context(), filepath.Join(dir, "savepoint"))
+		if out := r.Outcome(); !errors.Is(err, want) || out.State == engine.Stopped || out.Savepoint != "" {
+			t.Errorf("StopWithSavepoint = %v, and %+v; want %v", err, out, want)
+		}
+		in.end()
+		if err := build(func() error { return nil }).Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, log.rows(), []string{"k0"})
+	}
 }
 
 // stoppingJob reminds by the clock, closes windows by the clock, and calls. Its log is held up in the commit of a stop.
