@@ -57,10 +57,11 @@ type draining struct {
 	missing  int // source subtasks that have not stopped
 }
 
-// drain tells the sources to stop, once that was asked for. No checkpoint is in flight.
+// drain tells the sources to stop, once that was asked for. No checkpoint is in flight. A job that is to be resumed keeps the
+// rest of its input.
 func (c *coordinator) drain() {
 	d := &c.draining
-	if d.asked == nil || d.begun {
+	if d.asked == nil || d.begun || c.stopping {
 		return
 	}
 	d.begun, d.missing = true, len(c.a.commands)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
@@ -153,6 +154,68 @@ func TestDrainWithOthers(t *testing.T) {
 	if err := r.Drain(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("Drain with a context that has ended = %v", err)
 	}
+}
+
+// heldPrepares is a log of which one Prepare waits until it is let go.
+type heldPrepares struct {
+	*txnLog
+	begun, held chan struct{}
+}
+
+func (h heldPrepares) Open(ctx context.Context, t engine.Task) (engine.Writer[string], error) {
+	w, err := h.txnLog.Open(ctx, t)
+	return heldWriter{w, h}, err
+}
+
+type heldWriter struct {
+	engine.Writer[string]
+	of heldPrepares
+}
+
+func (w heldWriter) Prepare(ctx context.Context, id uint64) (engine.Txn, error) {
+	if id == 2 {
+		w.of.begun <- struct{}{}
+		<-w.of.held
+	}
+	return w.Writer.Prepare(ctx, id)
+}
+
+// TestDrainAfterStop: a job that was asked to stop first keeps the rest of its input for whoever resumes, also if the last
+// checkpoint takes a second try.
+func TestDrainAfterStop(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		clock, in := enginetest.NewClock(t0), newFeed[event](1)
+		log := heldPrepares{newLog(), make(chan struct{}), make(chan struct{})}
+		o := engine.Options{Clock: clock, Restore: engine.Resume(), Checkpoints: engine.Checkpoints{Dir: dir, Timeout: time.Minute}}
+		r, err := sumJob(in, log).Start(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := events(1000)
+		in.add(0, all[:500]...)
+		synctest.Wait()
+		go r.Stop(t.Context())
+		<-log.begun
+		drained := make(chan error, 1)
+		go func() { drained <- r.Drain(t.Context()) }()
+		synctest.Wait()
+		clock.Advance(time.Hour) // the checkpoint is given up
+		synctest.Wait()
+		close(log.held)
+		if err := <-drained; !errors.Is(err, meta.ErrAborted) {
+			t.Errorf("Drain = %v, want ErrAborted", err)
+		}
+		if err := r.Wait(); err != nil || r.Outcome().State != engine.Stopped {
+			t.Fatalf("the job is %s: %v", r.Outcome().State, err)
+		}
+		in.add(0, all[500:]...)
+		in.end()
+		if err := sumJob(in, log.txnLog).Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, log.rows(), wantSums(all))
+	})
 }
 
 // TestDrainWaits: a source that waits for records ends, too, and one to which splits may be added; a checkpoint that is

@@ -15,13 +15,14 @@ func TestNoCheckpointOfHalfADrain(t *testing.T) {
 	if c.next(time.Time{}); c.draining.begun {
 		t.Fatal("the sources are told while a checkpoint is in flight")
 	}
-	c.round, c.stopping, c.waiting, c.short = nil, true, []request{{}}, true
+	c.round, c.waiting, c.short = nil, []request{{}}, true
 	for range 2 {
 		if err := c.next(time.Time{}); err != nil || c.round != nil || c.newest != meta.CheckpointID(0) {
 			t.Fatalf("a checkpoint begins while %d source subtasks read: %v", c.draining.missing, err)
 		}
 		<-a.drained
 		c.draining.missing--
+		c.stopping = true
 	}
 	if c.draining.missing != 0 {
 		t.Errorf("%d source subtasks are waited for, of two that have stopped", c.draining.missing)
