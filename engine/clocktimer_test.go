@@ -248,16 +248,7 @@ func randomReminders(t *testing.T, seed uint64) error {
 	d := &dice{rnd: rand.New(rand.NewPCG(seed, 22))}
 	in, all := randomEvents(rnd, 1500)
 	log := newLog()
-	var mu sync.Mutex // guards now
-	now := t0
-	clock := jumpy{func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		if d.oneIn(3) {
-			now = now.Add(time.Minute)
-		}
-		return now
-	}}
+	clock := jumpyFrom(t0, d, 3)
 	build := func() *engine.Job {
 		job := engine.NewJob("reminders")
 		src := engine.FlatMap(engine.From[event](job, "in", in), func(e event, out engine.Out[event]) error {
@@ -287,6 +278,20 @@ func randomReminders(t *testing.T, seed uint64) error {
 
 // jumpy is a clock whose time jumps ahead when it is asked for. It rings at once: who waits for a time looks again.
 type jumpy struct{ now func() time.Time }
+
+// jumpyFrom makes a clock that jumps by a minute one time in n.
+func jumpyFrom(start time.Time, d *dice, n int) jumpy {
+	var mu sync.Mutex // guards now
+	now := start
+	return jumpy{func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		if d.oneIn(n) {
+			now = now.Add(time.Minute)
+		}
+		return now
+	}}
+}
 
 func (c jumpy) Now() time.Time { return c.now() }
 

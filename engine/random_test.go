@@ -96,8 +96,8 @@ func randomJob(t *testing.T, seed uint64) error {
 	return compare(all, sums.rows(), counts.rows())
 }
 
-// endure runs a job to its end on a disk that fails now and then: it is stopped and resumed, at another parallelism each
-// time.
+// endure runs a job to its end on a disk that fails now and then: it is stopped or killed and resumed, at another parallelism
+// each time.
 func endure(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, build func() *engine.Job) error {
 	t.Helper()
 	return endureOn(t, rnd, disk, nil, build)
@@ -107,34 +107,45 @@ func endure(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, build func() *engine.
 func endureOn(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, clock engine.Clock, build func() *engine.Job) error {
 	t.Helper()
 	for run := 0; ; run++ {
-		o := engine.Options{
-			Parallelism: 1 + rnd.IntN(3), Clock: clock, Restart: quick(), Restore: engine.Resume(),
-			MaxParallelism: []int{0, 0, 0, 3, 7, 200}[rnd.IntN(6)],
-			Checkpoints:    engine.Checkpoints{Dir: "state", Backend: backends[rnd.IntN(len(backends))].of(""), Retained: 1 + rnd.IntN(2), Tolerable: 1000, Timeout: 100_000 * time.Hour, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
-		}
-		disk.Heal()
-		r, err := build().Start(t.Context(), o)
-		if err != nil {
+		out, err := liveOnce(t, rnd, disk, clock, build(), run < 3)
+		switch {
+		case err != nil || out.State == engine.Finished:
 			return err
-		}
-		for range rnd.IntN(4) {
-			if rnd.IntN(3) == 0 {
-				disk.Fail(1+rnd.IntN(6), nil, vfs.Failure{Err: errors.New("storage failed"), Short: rnd.IntN(2) == 0})
-			}
-			r.Checkpoint(t.Context()) // which may fail, or come too late
-		}
-		if run < 3 && rnd.IntN(2) == 0 {
-			r.Stop(t.Context()) // how that ends is looked at below
-		} else {
-			r.Wait()
-		}
-		switch out := r.Outcome(); {
-		case out.State == engine.Finished:
-			return nil
 		case out.State == engine.Failed && run > 200:
 			return fmt.Errorf("does not get through: %w", out.Err)
 		}
 	}
+}
+
+// liveOnce resumes a job and lets it run to its end, unless that may be cut short and is.
+func liveOnce(t *testing.T, rnd *rand.Rand, disk *vfs.Fault, clock engine.Clock, job *engine.Job, short bool) (engine.Outcome, error) {
+	t.Helper()
+	o := engine.Options{
+		Parallelism: []int{1, 2, 4}[rnd.IntN(3)], Clock: clock, Restart: quick(), Restore: engine.Resume(),
+		MaxParallelism: []int{0, 0, 0, 4, 7, 200}[rnd.IntN(6)],
+		Checkpoints:    engine.Checkpoints{Dir: "state", Backend: backends[rnd.IntN(len(backends))].of(""), Retained: 1 + rnd.IntN(2), Tolerable: 1000, Timeout: 100_000 * time.Hour, Interval: time.Duration(1+rnd.IntN(2000)) * time.Microsecond}.On(disk),
+	}
+	disk.Heal()
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	r, err := job.Start(ctx, o)
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	for range rnd.IntN(4) {
+		if rnd.IntN(3) == 0 {
+			disk.Fail(1+rnd.IntN(6), nil, vfs.Failure{Err: errors.New("storage failed"), Short: rnd.IntN(2) == 0})
+		}
+		r.Checkpoint(t.Context()) // which may fail, or come too late
+	}
+	switch how := rnd.IntN(4); {
+	case short && how == 0:
+		r.Stop(t.Context()) // how that ends, the outcome says
+	case short && how == 1:
+		kill()
+	}
+	r.Wait()
+	return r.Outcome(), nil
 }
 
 // flakyLog fails one commit in eight, before or after it was applied.

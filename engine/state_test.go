@@ -7,19 +7,18 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pagetide/pagetide/engine"
+	"github.com/pagetide/pagetide/snapshotter/vfs"
 )
 
 // op is a step on the states of one key.
 type op struct {
-	Key  string
-	Do   int
-	N    int64
-	Fail bool // once
+	Key string
+	Do  int
+	N   int64
 }
 
 // rich is a value that is not flat.
@@ -215,64 +214,39 @@ func (s *states) OnRecord(ctx *engine.Context, key string, o op, out engine.Out[
 	return nil
 }
 
-// TestStatesAgainstAModel takes random steps on every kind of state, with restarts in the middle and at another
-// parallelism, and compares what each key holds after each step with plain Go values.
+// TestStatesAgainstAModel takes random steps on every kind of state, while records, sinks and storage fail and the job is
+// stopped, killed and resumed at other parallelisms, and compares what each key holds after each step with plain Go values.
 func TestStatesAgainstAModel(t *testing.T) {
-	for seed := range seeds(4, 2) {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			rnd := rand.New(rand.NewPCG(seed, 1))
-			ops := make([]op, 3_000)
-			models := map[string]*model{}
-			var want []string
-			for i := range ops {
-				o := op{Key: fmt.Sprint("k", rnd.IntN(20)), Do: rnd.IntN(10), N: rnd.Int64N(1000), Fail: rnd.IntN(800) == 0}
-				if o.Do == 7 && rnd.IntN(4) > 0 {
-					o.Do = 5
-				}
-				m := models[o.Key]
-				if m == nil {
-					m = &model{}
-					models[o.Key] = m
-				}
-				m.do(o)
-				want = append(want, o.Key+m.String())
-				ops[i] = o
+	eachSeed(t, 6, 2, func(t *testing.T, seed uint64) error {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		d := &dice{rnd: rand.New(rand.NewPCG(seed, 2))}
+		ops, models, want := make([]op, 2_000), map[string]*model{}, []string(nil)
+		for i := range ops {
+			o := op{Key: fmt.Sprint("k", rnd.IntN(20)), Do: rnd.IntN(10), N: rnd.Int64N(1000)}
+			if o.Do == 7 && rnd.IntN(4) > 0 {
+				o.Do = 5
 			}
-			slices.Sort(want)
-			dir, log := t.TempDir(), newLog()
-			var failed [3_000]atomic.Bool
-			build := func(half chan<- bool) *engine.Job {
-				job := engine.NewJob("states")
-				n := 0
-				src := engine.FlatMap(engine.From(job, "in", engine.SliceSource(ops...)), func(o op, out engine.Out[op]) error {
-					if n++; n == 1500 && half != nil {
-						half <- true
-					}
-					if o.Fail && !failed[o.N].Swap(true) {
-						return errors.New("injected")
-					}
-					out.Emit(o)
-					return nil
-				})
-				engine.To(engine.Process(engine.KeyBy(src, func(o op) string { return o.Key }), "states", newStates), "out", log)
-				return job
+			m := models[o.Key]
+			if m == nil {
+				m = &model{}
+				models[o.Key] = m
 			}
-			o := engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: dir, Interval: time.Millisecond}, Restore: engine.Resume()}
-			half := make(chan bool, 10)
-			r := start(t, build(half), o)
-			<-half
-			if _, err := r.Stop(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			o.Parallelism = 2
-			if r.Outcome().State == engine.Stopped { // else it was through before the stop came
-				if err := build(nil).Run(t.Context(), o); err != nil {
-					t.Fatal(err)
-				}
-			}
-			equal(t, log.rows(), want)
-		})
-	}
+			m.do(o)
+			want = append(want, o.Key+m.String())
+			ops[i] = o
+		}
+		log := newLog()
+		build := func() *engine.Job {
+			job := engine.NewJob("states")
+			byKey := engine.KeyBy(flaky(engine.From(job, "in", engine.SliceSource(ops...)), d), func(o op) string { return o.Key })
+			engine.To(engine.Process(byKey, "states", newStates), "out", flakyLog(d, log))
+			return job
+		}
+		if err := endure(t, rnd, vfs.NewFault(vfs.NewMem()), build); err != nil {
+			return err
+		}
+		return wantRows("states", log.rows(), want)
+	})
 }
 
 // TestFieldsComeAndGo reads a value that an older version of the program wrote.

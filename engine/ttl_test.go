@@ -16,8 +16,9 @@ import (
 
 const life = 1500 * time.Second
 
-// mortals has a state of each kind with a TTL, and cells without one that remember the watermark of each write.
+// mortals has a state of each kind with a TTL, and cells without one that remember the time of each write.
 type mortals struct {
+	now     func(*engine.Context) engine.Time // the watermark, or the clock's
 	cell    engine.Cell[int64]
 	value   engine.ValueState[string]
 	list    engine.ListState[string]
@@ -30,6 +31,7 @@ type mortals struct {
 
 func newMortals(s *engine.Setup, ttl ...engine.StateOption) *mortals {
 	return &mortals{
+		now:     (*engine.Context).Watermark,
 		cell:    engine.NewCell[int64](s, "cell", ttl...),
 		value:   engine.NewValueState[string](s, "value", ttl...),
 		list:    engine.NewListState[string](s, "list", ttl...),
@@ -40,16 +42,16 @@ func newMortals(s *engine.Setup, ttl ...engine.StateOption) *mortals {
 	}
 }
 
-// check compares what is there with what the watermark says must be there.
+// check compares what is there with what the time says must be there.
 func (m *mortals) check(ctx *engine.Context, key string) error {
-	var living int
+	now, living := m.now(ctx), 0
 	for at := range m.times.All(ctx) {
-		if ctx.Watermark().Sub(at) < life {
+		if now.Sub(at) < life {
 			living++
 		}
 	}
 	at, was := m.wrote.Get(ctx)
-	alive := was && ctx.Watermark().Sub(at) < life
+	alive := was && now.Sub(at) < life
 	_, cell := m.cell.Get(ctx)
 	value, some := m.value.Get(ctx)
 	numbers, field := m.byField.Get(ctx, key)
@@ -58,32 +60,32 @@ func (m *mortals) check(ctx *engine.Context, key string) error {
 	all := maps.Collect(m.byField.All(ctx))
 	switch {
 	case cell != alive || some != alive || field != alive || inCells != alive || len(all) != m.byField.Len(ctx) || (len(all) == 1) != alive:
-		return fmt.Errorf("written at %s, watermark %s: %v %v %v %v %v", at, ctx.Watermark(), cell, some, field, inCells, all)
+		return fmt.Errorf("written at %s, time %s: %v %v %v %v %v", at, now, cell, some, field, inCells, all)
 	case alive && (value != key || len(numbers) != 2):
 		return fmt.Errorf("value %q and %v of %q", value, numbers, key)
 	case len(got) != living || m.list.Len(ctx) != living:
-		return fmt.Errorf("%d elements at %s, want %d", len(got), ctx.Watermark(), living)
+		return fmt.Errorf("%d elements at %s, want %d", len(got), now, living)
 	}
 	return nil
 }
 
 func (m *mortals) OnRecord(ctx *engine.Context, key string, e event, out engine.Out[string]) error {
-	if ctx.Watermark() == engine.MinTime {
+	if m.now(ctx) == engine.MinTime {
 		return nil // no time yet: lives begin some time later
 	}
 	if err := m.check(ctx, key); err != nil {
 		return engine.Permanent(err)
 	}
 	if p := m.cells.Ref(ctx, 7); *p == 0 {
-		out.Emit("fresh")
+		out.Emit("fresh " + key)
 		*p = 1
 	}
 	*m.cell.Ref(ctx) = 1
 	m.value.Set(ctx, key)
 	m.list.Append(ctx, key)
 	m.byField.Put(ctx, key, []int64{1, 2})
-	m.times.Append(ctx, ctx.Watermark())
-	m.wrote.Set(ctx, ctx.Watermark())
+	m.times.Append(ctx, m.now(ctx))
+	m.wrote.Set(ctx, m.now(ctx))
 	return nil
 }
 
