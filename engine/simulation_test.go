@@ -48,9 +48,10 @@ var simulatedJobs = []struct {
 // simulated is one job with its input, and what a batch makes of that.
 type simulated struct {
 	graph func(*engine.Job)
+	ins   []intake
 	outs  []*enginetest.Sink[string]
-	want  []string
-	early bool // there are results before the last ones, of any number
+	want  func() []string // of what was read; nil: nothing
+	early bool            // there are results before the last ones, of any number
 }
 
 func (s simulated) wrong() error {
@@ -58,29 +59,62 @@ func (s simulated) wrong() error {
 	for _, out := range s.outs {
 		got = append(got, out.Rows()...)
 	}
-	slices.Sort(got)
-	slices.Sort(s.want)
-	if s.early {
-		got = among(got, s.want)
+	var want []string
+	if s.want != nil {
+		want = s.want()
 	}
-	if !slices.Equal(got, s.want) {
-		return fmt.Errorf("%d rows, want %d: %s", len(got), len(s.want), firstDifference(append(got, ""), s.want))
+	slices.Sort(got)
+	slices.Sort(want)
+	if s.early {
+		got = among(got, want)
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%d rows, want %d: %s", len(got), len(want), firstDifference(append(got, ""), want))
 	}
 	return nil
 }
 
+// readAll says whether the job has read all of its inputs.
+func (s simulated) readAll() (all bool, err error) {
+	all = true
+	for _, in := range s.ins {
+		whole, e := in.check()
+		all, err = all && whole, errors.Join(err, e)
+	}
+	return all, err
+}
+
+// simulation is what has happened in one.
+type simulation struct {
+	enginetest.Report
+	cut bool // the job was drained before the end of its input
+}
+
 // simulate runs the job that a seed chooses.
-func simulate(t *testing.T, seed uint64) enginetest.Report {
+func simulate(t *testing.T, seed uint64) simulation {
 	t.Helper()
 	tt := simulatedJobs[seed%uint64(len(simulatedJobs))]
 	rnd := rand.New(rand.NewPCG(seed, 21))
-	s := tt.make(rnd)
+	s, drains := tt.make(rnd), rnd.IntN(2)
+	if drains > 0 {
+		for _, in := range s.ins {
+			in.watch()
+		}
+	}
 	r := enginetest.Run(t, s.graph, enginetest.Seed(seed), enginetest.Kills(rnd.IntN(4)), enginetest.Faults(rnd.IntN(6)), enginetest.Requests(rnd.IntN(8)),
-		enginetest.Savepoints(rnd.IntN(5)), enginetest.Rewinds(rnd.IntN(3)))
-	if err := s.wrong(); err != nil {
+		enginetest.Savepoints(rnd.IntN(5)), enginetest.Rewinds(rnd.IntN(3)), enginetest.Drains(drains))
+	all, err := s.readAll()
+	switch {
+	case err != nil:
+	case !all && r.Drains == 0:
+		err = errors.New("not all was read")
+	default:
+		err = s.wrong()
+	}
+	if err != nil {
 		t.Fatalf("seed %d, %s: %v\n%s", seed, tt.name, err, shownTrace(r.Trace))
 	}
-	return r
+	return simulation{r, !all}
 }
 
 // shownTrace is all of a trace with -v.
@@ -108,18 +142,23 @@ func TestSimulatedJobs(t *testing.T) {
 		seeds = 60
 	}
 	var all enginetest.Report
+	cuts := 0
 	for seed := first; seed < first+seeds; seed++ {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
-		all.Savepoints, all.Rewinds, all.Evictions = all.Savepoints+r.Savepoints, all.Rewinds+r.Rewinds, all.Evictions+r.Evictions
+		all.Savepoints, all.Rewinds, all.Drains = all.Savepoints+r.Savepoints, all.Rewinds+r.Rewinds, all.Drains+r.Drains
+		all.Evictions += r.Evictions
+		if r.cut {
+			cuts++
+		}
 		for what, seen := range sometimes {
 			if !seen && regexp.MustCompile(what).MatchString(r.Trace) {
 				sometimes[what] = true
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d rewinds, %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Rewinds, all.Evictions, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d rewinds, %d drains (%d jobs ended before their input), %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Rewinds, all.Drains, cuts, all.Evictions, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -168,6 +207,8 @@ var sometimes = map[string]bool{
 	`from its savepoint behind its checkpoints\n(.*\n)*the job has started`:       false,
 	`from its savepoint in another directory\n(.*\n)*the job has started`:         false,
 	`from its savepoint of its own\n(.*\n)*the job has started`:                   false,
+	`is served: drained, failed true`:                                             false,
+	`is to drain\n(.*\n){0,40}the process is killed`:                              false,
 	`[1-9]\d* evictions`:                                                          false,
 	`is short of memory`:                                                          false,
 	`waits for the checkpoint`:                                                    false,
@@ -202,8 +243,8 @@ func TestSimulationsRepeat(t *testing.T) {
 }
 
 // flakySource reads random events, split by split at about the same time. Of their records, some fail now and then.
-func flakySource(job *engine.Job, uid string, in engine.Source[event], rnd *rand.Rand, failures *int) engine.Stream[event] {
-	src := engine.From(job, uid, in, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)).Align("all", 10*time.Minute))
+func flakySource(job *engine.Job, uid string, in *input[event], rnd *rand.Rand, failures *int) engine.Stream[event] {
+	src := in.stream(job, uid, engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(time.Minute)).Align("all", 10*time.Minute))
 	return flakyRecords(src, rnd, failures)
 }
 
@@ -221,7 +262,7 @@ func flakyRecords(src engine.Stream[event], rnd *rand.Rand, failures *int) engin
 func ofKey(e event) string { return e.Key }
 
 func simulatedWindows(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	slide := time.Duration(1+rnd.IntN(60)) * time.Second
 	size := slide + time.Duration(rnd.IntN(10))*slide
 	failures := rnd.IntN(3)
@@ -232,8 +273,9 @@ func simulatedWindows(rnd *rand.Rand) simulated {
 			engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", sums)
 			engine.To(engine.Aggregate(engine.Window(byKey, engine.Sliding(size, slide)), "windows", listing{}), "lists", lists)
 		},
+		ins:  []intake{in},
 		outs: []*enginetest.Sink[string]{sums, lists},
-		want: slices.Concat(wantSums(all), windowsOf(all, size, slide)),
+		want: func() []string { return slices.Concat(wantSums(in.read()), windowsOf(in.read(), size, slide)) },
 	}
 }
 
@@ -241,8 +283,7 @@ func simulatedJoin(rnd *rand.Rand) simulated {
 	kind := joinKinds[rnd.IntN(len(joinKinds))]
 	lower := time.Duration(rnd.IntN(121)-60) * time.Second
 	upper := lower + time.Duration(rnd.IntN(90))*time.Second
-	left, lefts := randomEvents(rnd, 200)
-	right, rights := randomEvents(rnd, 200)
+	left, right := randomInput(rnd, 200), randomInput(rnd, 200)
 	failures := rnd.IntN(3)
 	pairs := new(enginetest.Sink[string])
 	return simulated{
@@ -251,23 +292,27 @@ func simulatedJoin(rnd *rand.Rand) simulated {
 			r := engine.KeyBy(flakySource(job, "right", right, rnd, &failures), ofKey)
 			engine.To(engine.IntervalJoin(l, r, "join", kind, engine.Within(lower, upper), pair), "pairs", pairs)
 		},
+		ins:  []intake{left, right},
 		outs: []*enginetest.Sink[string]{pairs},
-		want: nestedLoops(lefts, rights, kind, lower, upper),
+		want: func() []string { return nestedLoops(left.read(), right.read(), kind, lower, upper) },
 	}
 }
 
 // simulatedProcess has all kinds of state, timers of which each record sets one, and a side output.
 func simulatedProcess(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	out, side := new(enginetest.Sink[string]), new(enginetest.Sink[string])
 	odd := engine.Side[event]("odd")
-	s := simulated{outs: []*enginetest.Sink[string]{out, side}, graph: func(job *engine.Job) {
+	return simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out, side}, graph: func(job *engine.Job) {
 		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
 		minutes := engine.Process(byKey, "minutes", newMinutes(odd))
 		engine.To(minutes, "out", out)
 		engine.To(engine.Map(engine.SideOutput(minutes, odd), func(e event) string { return fmt.Sprint("odd ", e.N) }), "side", side)
-	}}
+	}, want: func() []string { return minutesOf(in.read()) }}
+}
+
+func minutesOf(all []event) (rows []string) {
 	type minute struct {
 		key string
 		at  time.Time
@@ -278,13 +323,13 @@ func simulatedProcess(rnd *rand.Rand) simulated {
 		counts[m]++
 		sums[m] += e.N
 		if e.N%2 == 1 {
-			s.want = append(s.want, fmt.Sprint("odd ", e.N))
+			rows = append(rows, fmt.Sprint("odd ", e.N))
 		}
 	}
 	for m, n := range counts {
-		s.want = append(s.want, fmt.Sprintf("%s %s: %d %d", m.key, engine.TimeOf(m.at), n, sums[m]))
+		rows = append(rows, fmt.Sprintf("%s %s: %d %d", m.key, engine.TimeOf(m.at), n, sums[m]))
 	}
-	return s
+	return rows
 }
 
 // newMinutes counts and adds up the records of each minute by hand.
@@ -317,11 +362,10 @@ func newMinutes(odd engine.Side[event]) func(*engine.Setup) engine.Func[string, 
 
 // simulatedUnion has one source by two ways, another one, and a task without state.
 func simulatedUnion(rnd *rand.Rand) simulated {
-	left, lefts := randomEvents(rnd, 200)
-	right, rights := randomEvents(rnd, 200)
+	left, right := randomInput(rnd, 200), randomInput(rnd, 200)
 	failures := rnd.IntN(3)
 	all, counted := new(enginetest.Sink[string]), new(enginetest.Sink[string])
-	s := simulated{outs: []*enginetest.Sink[string]{all, counted}, graph: func(job *engine.Job) {
+	s := simulated{ins: []intake{left, right}, outs: []*enginetest.Sink[string]{all, counted}, graph: func(job *engine.Job) {
 		a, b := flakySource(job, "left", left, rnd, &failures), flakySource(job, "right", right, rnd, &failures)
 		even := engine.Filter(a, func(e event) bool { return e.N%2 == 0 })
 		both := engine.Union(a, even, b)
@@ -329,30 +373,36 @@ func simulatedUnion(rnd *rand.Rand) simulated {
 		byKey := engine.KeyBy(both, ofKey)
 		engine.To(engine.Aggregate(engine.Window(byKey, engine.Tumbling(5*time.Minute)), "sum", sum{}), "sums", counted)
 	}}
-	union := slices.Concat(lefts, rights)
-	for _, e := range lefts {
-		if e.N%2 == 0 {
-			union = append(union, e)
+	s.want = func() []string {
+		union := slices.Concat(left.read(), right.read())
+		for _, e := range left.read() {
+			if e.N%2 == 0 {
+				union = append(union, e)
+			}
 		}
-	}
-	s.want = wantSums(union)
-	for _, e := range union {
-		s.want = append(s.want, fmt.Sprint(e.N))
+		rows := wantSums(union)
+		for _, e := range union {
+			rows = append(rows, fmt.Sprint(e.N))
+		}
+		return rows
 	}
 	return s
 }
 
 // simulatedStages has windows over the results of windows, on the time that those carry.
 func simulatedStages(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
 	hour := func(string) string { return "all" }
-	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+	return simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
 		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
 		sums := engine.Aggregate(engine.Window(byKey, engine.Tumbling(time.Minute)), "sum", sum{})
 		engine.To(engine.Aggregate(engine.Window(engine.KeyBy(sums, hour), engine.Tumbling(10*time.Minute)), "rows", counting{}), "out", out)
-	}}
+	}, want: func() []string { return rowsOfMinutes(in.read()) }}
+}
+
+func rowsOfMinutes(all []event) (want []string) {
 	type minute struct {
 		key string
 		at  time.Time
@@ -366,9 +416,9 @@ func simulatedStages(rnd *rand.Rand) simulated {
 		}
 	}
 	for at, n := range rows {
-		s.want = append(s.want, counting{}.Result("all", engine.Span{Start: engine.TimeOf(at)}, n))
+		want = append(want, counting{}.Result("all", engine.Span{Start: engine.TimeOf(at)}, n))
 	}
-	return s
+	return want
 }
 
 type counting struct{}
@@ -381,10 +431,10 @@ func (counting) Result(key string, w engine.Span, n int64) string {
 
 // simulatedTime emits nothing as long as time does not go back for any key, also over kills and at other parallelisms.
 func simulatedTime(rnd *rand.Rand) simulated {
-	in, _ := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
-	return simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+	return simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
 		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
 		engine.To(engine.Process(byKey, "times", func(s *engine.Setup) engine.Func[string, event, string] {
 			seen := engine.NewCell[engine.Time](s, "seen")
@@ -406,29 +456,32 @@ func simulatedKinds(rnd *rand.Rand) simulated {
 	if c.model.every > 0 {
 		c.opts = append(c.opts, engine.FireEvery(time.Millisecond))
 	}
-	in, all := randomEvents(rnd, 300)
-	for _, e := range all {
-		c.model.record(e)
-	}
-	c.model.advance(engine.MaxTime)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
 	return simulated{
 		graph: func(job *engine.Job) {
 			engine.To(c.build(flakySource(job, "in", in, rnd, &failures)), "out", out)
 		},
-		outs: []*enginetest.Sink[string]{out}, want: c.model.rows, early: c.model.every > 0,
+		ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, early: c.model.every > 0,
+		want: func() []string {
+			for _, e := range in.read() {
+				c.model.record(e)
+			}
+			c.model.advance(engine.MaxTime)
+			return c.model.rows
+		},
 	}
 }
 
 // simulatedClock has windows in processing time: which there are is up to the order of events, but each record is in one.
 func simulatedClock(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	a := []engine.Assigner{engine.Tumbling(time.Millisecond), engine.Session(time.Microsecond), engine.Session(time.Hour)}[rnd.IntN(3)]
 	out := new(enginetest.Sink[string])
-	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
-		byKey := engine.KeyBy(flakyRecords(engine.From(job, "in", in), rnd, &failures), ofKey)
+	s := simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+		byKey := engine.KeyBy(flakyRecords(in.stream(job, "in"), rnd, &failures), ofKey)
 		windows := engine.ProcessWindow(engine.Window(byKey, a.InProcessingTime()), "windows",
 			func(_ *engine.Context, key string, _ engine.Span, recs iter.Seq[event], out engine.Out[string]) error {
 				for e := range recs {
@@ -438,8 +491,8 @@ func simulatedClock(rnd *rand.Rand) simulated {
 			})
 		engine.To(windows, "out", out)
 	}}
-	for _, e := range all {
-		s.want = append(s.want, fmt.Sprint(e.Key, " ", e.N))
+	s.want = func() []string {
+		return rowOfEach(in.read(), func(e event) string { return fmt.Sprint(e.Key, " ", e.N) })
 	}
 	return s
 }
@@ -449,7 +502,7 @@ func simulatedCounts(rnd *rand.Rand) simulated {
 	n := 1 + rnd.IntN(20)
 	_, recs := randomEvents(rnd, 300)
 	c := windowCase{assign: engine.Count(n), model: windowModel{all: rnd.IntN(2) == 0}, flat: rnd.IntN(2) == 0}
-	in := newFeed[event](1)
+	in := &input[event]{feed: newFeed[event](1), all: recs}
 	in.recs[0], in.ended = recs, true
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
@@ -457,41 +510,48 @@ func simulatedCounts(rnd *rand.Rand) simulated {
 		graph: func(job *engine.Job) {
 			engine.To(c.build(flakySource(job, "in", in, rnd, &failures)), "out", out)
 		},
-		outs: []*enginetest.Sink[string]{out}, want: countRows(recs, n, &c.model),
+		ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, want: func() []string { return countRows(in.read(), n, &c.model) },
 	}
 }
 
 func simulatedWindowJoin(rnd *rand.Rand) simulated {
 	c := joinCase(rnd)
-	var feeds [2]*feed[event]
-	for side := range feeds {
-		in, _ := randomEvents(rnd, 200)
+	var sides [2]*input[event]
+	for side := range sides {
+		in := randomInput(rnd, 200)
+		in.all = nil
 		for _, split := range in.recs {
 			for i := range split {
 				split[i].N = 2*split[i].N + int64(side)
-				c.model.record(split[i])
 			}
+			in.all = append(in.all, split...)
 		}
-		feeds[side] = in
+		sides[side] = in
 	}
-	c.model.advance(engine.MaxTime)
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
 	return simulated{
 		graph: func(job *engine.Job) {
-			l, r := flakySource(job, "left", feeds[0], rnd, &failures), flakySource(job, "right", feeds[1], rnd, &failures)
+			l, r := flakySource(job, "left", sides[0], rnd, &failures), flakySource(job, "right", sides[1], rnd, &failures)
 			engine.To(c.buildJoin(l, r), "out", out)
 		},
-		outs: []*enginetest.Sink[string]{out}, want: c.model.rows,
+		ins: []intake{sides[0], sides[1]}, outs: []*enginetest.Sink[string]{out},
+		want: func() []string {
+			for _, e := range slices.Concat(sides[0].read(), sides[1].read()) {
+				c.model.record(e)
+			}
+			c.model.advance(engine.MaxTime)
+			return c.model.rows
+		},
 	}
 }
 
 // simulatedParallelisms has operators of other parallelisms than the job's, another one in each life, and records dealt out.
 func simulatedParallelisms(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 300)
+	in := randomInput(rnd, 300)
 	failures := rnd.IntN(3)
 	sums, dealt := new(enginetest.Sink[string]), new(enginetest.Sink[string])
-	s := simulated{outs: []*enginetest.Sink[string]{sums, dealt}, want: wantSums(all), graph: func(job *engine.Job) {
+	s := simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{sums, dealt}, graph: func(job *engine.Job) {
 		some := func() int { return 1 + rnd.IntN(4) }
 		src := flakySource(job, "in", in, rnd, &failures).Parallelism(some())
 		sum := engine.Aggregate(engine.Window(engine.KeyBy(src, ofKey), engine.Tumbling(5*time.Minute)), "sum", sum{})
@@ -499,48 +559,55 @@ func simulatedParallelisms(rnd *rand.Rand) simulated {
 		even := engine.Rebalance(src).Parallelism(some())
 		engine.To(engine.Map(even, func(e event) string { return fmt.Sprint("dealt ", e.N) }).Parallelism(some()), "dealt", dealt)
 	}}
-	for _, e := range all {
-		s.want = append(s.want, fmt.Sprint("dealt ", e.N))
+	s.want = func() []string {
+		return append(wantSums(in.read()), rowOfEach(in.read(), func(e event) string { return fmt.Sprint("dealt ", e.N) })...)
 	}
 	return s
 }
 
 // simulatedBroadcast has rules that every subtask gets, and that show with each key at the end of time.
 func simulatedBroadcast(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 200)
-	rules, left := newFeed[decree](1+rnd.IntN(3)), map[string]int64{}
+	in, rules := randomInput(rnd, 200), &input[decree]{feed: newFeed[decree](1 + rnd.IntN(3))}
 	for i := range int64(rnd.IntN(100)) { // each name comes from one split: its rules keep their order
 		s := rnd.IntN(len(rules.recs))
 		u := decree{Name: fmt.Sprintf("s%d-%d", s, rnd.IntN(20)), N: i, Drop: rnd.IntN(4) == 0, At: t0.Add(time.Duration(i) * time.Second)}
 		rules.recs[s] = append(rules.recs[s], u)
-		if left[u.Name] = u.N; u.Drop {
-			delete(left, u.Name)
-		}
+		rules.all = append(rules.all, u)
 	}
 	rules.ended = true
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
-	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+	s := simulated{ins: []intake{in, rules}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
 		byKey := engine.KeyBy(flakySource(job, "in", in, rnd, &failures), ofKey)
 		at := engine.EventTime(func(r decree) time.Time { return r.At }, engine.OutOfOrder(time.Minute))
-		engine.To(engine.ProcessBroadcast(byKey, engine.From(job, "rules", rules, at), "ruled", newRuled(func() {})), "out", out)
+		engine.To(engine.ProcessBroadcast(byKey, rules.stream(job, "rules", at), "ruled", newRuled(func() {})), "out", out)
 	}}
-	sums := map[string]int64{}
+	s.want = func() []string { return ruledRows(in.read(), rules.read()) }
+	return s
+}
+
+func ruledRows(all []event, rules []decree) (rows []string) {
+	left, sums := map[string]int64{}, map[string]int64{}
+	for _, u := range rules {
+		if left[u.Name] = u.N; u.Drop {
+			delete(left, u.Name)
+		}
+	}
 	for _, e := range all {
 		sums[e.Key] += e.N
 	}
 	for key, sum := range sums {
-		s.want = append(s.want, fmt.Sprint(key, " ", sum, " ", left))
+		rows = append(rows, fmt.Sprint(key, " ", sum, " ", left))
 	}
-	return s
+	return rows
 }
 
 // simulatedEach keeps a list without keys, and tells of what comes a second time.
 func simulatedEach(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 200)
+	in := randomInput(rnd, 200)
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
-	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+	s := simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
 		src := flakySource(job, "in", in, rnd, &failures)
 		engine.To(engine.ProcessEach(src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
 			seen := engine.NewOperatorList[int64](s, "seen")
@@ -556,19 +623,17 @@ func simulatedEach(rnd *rand.Rand) simulated {
 			}
 		}), "out", out)
 	}}
-	for _, e := range all {
-		s.want = append(s.want, fmt.Sprint(e.N))
-	}
+	s.want = func() []string { return rowOfEach(in.read(), func(e event) string { return fmt.Sprint(e.N) }) }
 	return s
 }
 
 // simulatedCalls asks a service, in windows of time that nothing may be late for.
 func simulatedCalls(rnd *rand.Rand) simulated {
-	in, all := randomEvents(rnd, 200)
+	in := randomInput(rnd, 200)
 	failures := rnd.IntN(3)
 	o := engine.AsyncOptions{Unordered: rnd.IntN(2) == 0, Capacity: 1 + rnd.IntN(8), Retry: engine.AsyncRetry{Attempts: 2}}
 	out, busy := new(enginetest.Sink[string]), new(atomic.Int64)
-	s := simulated{outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
+	return simulated{ins: []intake{in}, outs: []*enginetest.Sink[string]{out}, graph: func(job *engine.Job) {
 		src := flakySource(job, "in", in, rnd, &failures)
 		asked := engine.Async(src, "ask", o, func(_ context.Context, e event) (event, error) {
 			if e.N%50 == 7 && busy.Add(1) == 1 {
@@ -578,7 +643,12 @@ func simulatedCalls(rnd *rand.Rand) simulated {
 		})
 		sums := engine.Aggregate(engine.Window(engine.KeyBy(asked, ofKey), engine.Tumbling(5*time.Minute)), "sum", sum{})
 		engine.To(sums, "out", out)
-	}}
-	s.want = wantSums(all)
-	return s
+	}, want: func() []string { return wantSums(in.read()) }}
+}
+
+func rowOfEach(all []event, row func(event) string) (rows []string) {
+	for _, e := range all {
+		rows = append(rows, row(e))
+	}
+	return rows
 }

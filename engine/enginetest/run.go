@@ -21,6 +21,7 @@ type plan struct {
 
 	savepoints int
 	rewinds    int
+	drains     int
 }
 
 // Seed chooses all that happens: the order of events, where the job is killed and what the disk keeps of that, what else
@@ -50,6 +51,10 @@ func Savepoints(n int) Option { return func(p *plan) { p.savepoints = n } }
 // Its sinks must be [Sink]s, which are put back with it: what they have got after that place counts no longer. Default 0.
 func Rewinds(n int) Option { return func(p *plan) { p.rewinds = n } }
 
+// Drains says how often somebody drains the job, at most. A job that is drained has read the first records of each split, how many
+// is up to the seed: a [Sink] right behind a source tells them. Default 0.
+func Drains(n int) Option { return func(p *plan) { p.drains = n } }
+
 // Report is what has happened in a [Run].
 type Report struct {
 	Kills       int    // of the process
@@ -59,6 +64,7 @@ type Report struct {
 	Checkpoints int    // completed
 	Savepoints  int    // that a job was stopped with
 	Rewinds     int    // to where the job had gone on from
+	Drains      int    // that somebody asked for
 	Evictions   int    // of state from memory, by attempts that have ended their process
 	Steps       int    // of all tasks
 	Hash        uint64 // of the trace: equal for equal seeds, as long as the job and the engine are the same

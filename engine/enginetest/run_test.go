@@ -1,6 +1,7 @@
 package enginetest_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -87,6 +88,30 @@ func TestRunPutsAJobBack(t *testing.T) {
 	}
 }
 
+// A job that is drained has read some records of each split, in order, each once.
+func TestRunDrains(t *testing.T) {
+	drains, cuts := 0, 0
+	for seed := range uint64(20) {
+		in, _ := readings(600)
+		var seen enginetest.Sink[reading]
+		graph := func(job *engine.Job) { engine.To(engine.From(job, "in", in), "seen", &seen) }
+		drains += enginetest.Run(t, graph, enginetest.Seed(seed), enginetest.Drains(2)).Drains
+		all := slices.SortedFunc(slices.Values(seen.Rows()), func(a, b reading) int { return cmp.Or(cmp.Compare(a.N%2, b.N%2), cmp.Compare(a.N, b.N)) })
+		for i, r := range all {
+			if first := i == 0 || all[i-1].N%2 != r.N%2; !first && r.N != all[i-1].N+2 || first && r.N > 1 {
+				t.Fatalf("seed %d: record %d is out of place", seed, r.N)
+			}
+		}
+		if len(all) < 600 {
+			cuts++
+		}
+	}
+	t.Log(drains, "drains,", cuts, "before the end")
+	if cuts < 2 || cuts > drains {
+		t.Errorf("%d of 20 jobs ended before their input, by %d drains", cuts, drains)
+	}
+}
+
 // What a sink without transactions gets is written again after a kill: the kills are real.
 func TestRunShowsWhatASinkWithoutTransactionsGets(t *testing.T) {
 	for seed := range uint64(20) {
@@ -106,7 +131,7 @@ func TestRunIsItsSeed(t *testing.T) {
 		in, _ := readings(200)
 		var out enginetest.Sink[string]
 		return enginetest.Run(t, func(job *engine.Job) { hourly(job, in, &out) },
-			enginetest.Seed(seed), enginetest.Kills(2), enginetest.Faults(3), enginetest.Requests(3), enginetest.Rewinds(2))
+			enginetest.Seed(seed), enginetest.Kills(2), enginetest.Faults(3), enginetest.Requests(3), enginetest.Rewinds(2), enginetest.Drains(1))
 	}
 	hashes := map[uint64]bool{}
 	for seed := range uint64(10) {

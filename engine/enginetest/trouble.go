@@ -55,6 +55,9 @@ func (l *life) draw() {
 		w.savepoints--
 		add("a savepoint", (*life).save)
 	}
+	if w.drains > 0 && w.rnd.IntN(2) == 0 {
+		add("a drain", (*life).drain)
+	}
 	if w.rewinds > 0 {
 		add("a savepoint", (*life).mark)
 	}
@@ -207,6 +210,23 @@ func (l *life) tellReads() {
 		}
 	}
 	l.bad = nil
+}
+
+// drain has somebody drain the job.
+func (l *life) drain() {
+	r := l.running
+	if r == nil {
+		return
+	}
+	l.w.drains--
+	l.w.sum.Drains++
+	l.asked++
+	task := fmt.Sprintf("request %d", l.asked)
+	l.w.tell("%s is to drain", task)
+	go func() {
+		err := r.Drain(l.ctx)
+		l.Step(task, fmt.Sprintf("is served: drained, failed %t", err != nil))
+	}()
 }
 
 // request has somebody ask something of the job.

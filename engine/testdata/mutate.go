@@ -76,6 +76,8 @@ var mutants = []mutant{
 		"\t\tif r.Rewind {\n\t\t\treturn dir.Latest()\n\t\t}\n\t\treturn dir.Import(ctx, cp, o.Hooks.Importing)\n"},
 	{"the id of an imported checkpoint is given out again", "snapshotter/import.go",
 		"\td.next = m.ID + 1\n", "\td.next = m.ID\n"},
+	{"input that was drained is read on after a restart", "engine/sourcetask.go",
+		"Time(r.MaxTime), r.Done\n", "Time(r.MaxTime), false\n"},
 	{"what has changed since the checkpoint is evicted", "mmapstate/evict.go",
 		"\tif sh.mask[p] != 0 { // rule: dirty-stays\n", "\tif sh.mask[p] != 0 && p == 0 { // rule: dirty-stays\n"},
 }
