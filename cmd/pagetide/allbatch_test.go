@@ -31,7 +31,11 @@ func batch(n int64) map[string][]string {
 		"join":               joined(all),
 		"process":            bucketed(all),
 		"union":              tallied(all),
-		"async":              answered(all),
+		"async":              answered(all, 1),
+		"async in order":     answered(all, 2),
+		"each broadcast":     factoredAll(all),
+		"process2":           halved(all),
+		"side":               sieved(all),
 	}
 }
 
@@ -216,10 +220,33 @@ func tallied(all []reading) (rows []string) {
 	return rows
 }
 
-// answered is one answer for each record.
-func answered(all []reading) (rows []string) {
-	for _, r := range all {
-		rows = append(rows, answer(r).Row)
+// answered is one answer for each record, or for every other.
+func answered(all []reading, step int) (rows []string) {
+	for i := 0; i < len(all); i += step {
+		rows = append(rows, answer(all[i]).Row)
+	}
+	return rows
+}
+
+func factoredAll(all []reading) (rows []string) {
+	for i := int64(0); i < int64(len(all)); i += 10 {
+		rows = append(rows, fmt.Sprintf("%d: %d", i, lastFactor(i%classes)))
+	}
+	return rows
+}
+
+// halved sums the even and the odd records of each bucket.
+func halved(all []reading) (rows []string) {
+	for key, rs := range byKey(all) {
+		sums := map[engine.Time][2]int64{}
+		for _, r := range rs {
+			s := sums[bucketOf(r.At)]
+			s[r.N%2] += r.N
+			sums[bucketOf(r.At)] = s
+		}
+		for end, s := range sums {
+			rows = append(rows, fmt.Sprintf("%d %s: %d %d", key, end, s[0], s[1]))
+		}
 	}
 	return rows
 }

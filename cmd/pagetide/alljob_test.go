@@ -108,17 +108,24 @@ func buildEveryOperator(job *engine.Job, o engine.GenerateOptions, dir string) {
 			return result{pairOf(key, l, r).Row + " in " + w.String()}
 		}))
 	to("each", engine.ProcessEach(engine.Rebalance(in), "each", newSieve).Parallelism(3))
-	to("async", engine.Async(in, "async", engine.AsyncOptions{Unordered: true, Capacity: 50}, func(_ context.Context, r reading) (result, error) { return answer(r), nil }))
+	to("async", engine.Async(in, "async", engine.AsyncOptions{Unordered: true, Capacity: 50}, ask))
+	to("async in order", engine.Async(even, "async in order", engine.AsyncOptions{Capacity: 50}, ask))
 	o.Splits, o.Rate, o.Count = 1, o.Rate*rules/float64(o.Count), rules // over about the same time
 	factors := engine.From(job, "rules", engine.Generate(o, func(i int64, _ time.Time) rule { return rule{i % classes, i} }),
 		engine.EventTime(rule.time, engine.Monotonous()))
 	to("broadcast", engine.ProcessBroadcast(byKey, factors, "broadcast", newScaled))
+	to("each broadcast", engine.ProcessEachBroadcast(engine.Rebalance(in), factors, "each broadcast", newFactored))
 	to("process", engine.Process(byKey, "process", newBuckets))
+	both := engine.Process2(engine.KeyBy(even, reading.key), engine.KeyBy(odd, reading.key), "process2", newHalves)
+	to("process2", both)
+	to("side", engine.SideOutput(both, tenths))
 	to("union", engine.Process(engine.KeyBy(engine.Union(odd, even, in), reading.key), "union", newTally))
 }
 
 // answer is what a service says to a record.
 func answer(r reading) result { return result{fmt.Sprint("asked for ", r.N)} }
+
+func ask(_ context.Context, r reading) (result, error) { return answer(r), nil }
 
 // spread is an accumulator of number, sum and range.
 type spread struct{ n, sum, least, most int64 }
@@ -244,6 +251,93 @@ func newSieve(s *engine.Setup) engine.EachFunc[reading, result] {
 		}
 		return nil
 	}
+}
+
+// factored keeps every tenth record until all rules have come, and tells it with the factor of its class.
+type factored struct {
+	factors engine.BroadcastState[int64, int64]
+	seen    engine.BroadcastState[int64, bool] // by factor
+	kept    engine.OperatorList[int64]
+}
+
+func newFactored(s *engine.Setup) *factored {
+	return &factored{
+		factors: engine.NewBroadcastState[int64, int64](s, "factors"), seen: engine.NewBroadcastState[int64, bool](s, "seen"),
+		kept: engine.NewOperatorList[int64](s, "kept"),
+	}
+}
+
+func (p *factored) OnRecord(ctx *engine.Context, r reading, out engine.Out[result]) error {
+	if r.N%10 == 0 {
+		p.kept.Append(ctx, r.N)
+	}
+	return p.tell(ctx, out)
+}
+
+func (p *factored) OnBroadcast(ctx *engine.Context, r rule, out engine.Out[result]) error {
+	p.factors.Put(ctx, r.Class, r.Factor)
+	p.seen.Put(ctx, r.Factor, true)
+	return p.tell(ctx, out)
+}
+
+func (p *factored) tell(ctx *engine.Context, out engine.Out[result]) error {
+	if p.seen.Len(ctx) < rules || p.kept.Len(ctx) == 0 {
+		return nil
+	}
+	for n := range p.kept.All(ctx) {
+		factor, _ := p.factors.Get(ctx, n%classes)
+		out.Emit(result{fmt.Sprintf("%d: %d", n, factor)})
+	}
+	p.kept.Clear(ctx)
+	return nil
+}
+
+// halves sums what falls into a bucket from either input, in states that outlive the job, and has every tenth record on the
+// side.
+type halves struct {
+	left  engine.MapState[engine.Time, int64]
+	right engine.CellMap[engine.Time, int64]
+	side  engine.Out[result]
+	full  engine.Timer
+}
+
+const tenths engine.Side[result] = "tenths"
+
+func newHalves(s *engine.Setup) *halves {
+	life := engine.TTL(1000 * time.Hour)
+	h := &halves{side: engine.NewSide(s, tenths)}
+	h.left, h.right = engine.NewMapState[engine.Time, int64](s, "left", life), engine.NewCellMap[engine.Time, int64](s, "right", life)
+	h.full = engine.NewTimer(s, "full", h.onFull)
+	return h
+}
+
+func (h *halves) OnLeft(ctx *engine.Context, _ int64, r reading, _ engine.Out[result]) error {
+	end := bucketOf(ctx.Time())
+	sum, _ := h.left.Get(ctx, end)
+	h.left.Put(ctx, end, sum+r.N)
+	return h.onAny(ctx, r, end)
+}
+
+func (h *halves) OnRight(ctx *engine.Context, _ int64, r reading, _ engine.Out[result]) error {
+	end := bucketOf(ctx.Time())
+	*h.right.Ref(ctx, end) += r.N
+	return h.onAny(ctx, r, end)
+}
+
+func (h *halves) onAny(ctx *engine.Context, r reading, end engine.Time) error {
+	if h.full.Set(ctx, end); r.N%10 == 0 {
+		h.side.Emit(result{fmt.Sprint("record ", r.N)})
+	}
+	return nil
+}
+
+func (h *halves) onFull(ctx *engine.Context, key int64, at engine.Time, out engine.Out[result]) error {
+	left, _ := h.left.Get(ctx, at)
+	right, _ := h.right.Get(ctx, at)
+	out.Emit(result{fmt.Sprintf("%d %s: %d %d", key, at, left, right)})
+	h.left.Delete(ctx, at)
+	h.right.Delete(ctx, at)
+	return nil
 }
 
 // buckets sums what falls into a bucket of event time in a map, and tells it by a timer.
