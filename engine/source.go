@@ -51,7 +51,7 @@ const batchSize = 256
 const (
 	readFor   = 250 * time.Microsecond
 	readMost  = 32 * batchSize // records
-	readBytes = 256 << 10     // the records themselves, without what they refer to
+	readBytes = 256 << 10      // the records themselves, without what they refer to
 )
 
 // Batch is the room that a Reader fills. Pointers into it are valid until Read returns.

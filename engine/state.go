@@ -12,8 +12,9 @@ type StateOption = mmapstate.StateOption
 
 // TTL lets each value of a state live for a while after it was written last; elements of a list and entries of a map
 // live and end one by one. What has lived its time is never returned and counts as absent. It lives in event time, on the
-// watermark: in a stream without event time, where that would be for ever, it is a mistake. The end of bounded input is
-// no time: it expires nothing.
+// watermark: in a stream without event time, where that would be for ever, it is a mistake. A record is ahead of the
+// watermark at which what it wrote begins to live, and that may go on by much at once: let a TTL be longer than splits and
+// inputs are apart. The end of bounded input is no time: it expires nothing.
 //
 // Between two runs a TTL may come, go and change: see [mmapstate.TTL].
 func TTL(after time.Duration, o ...TTLOption) StateOption {
