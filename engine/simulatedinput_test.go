@@ -1,9 +1,12 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/pagetide/pagetide/engine"
 	"github.com/pagetide/pagetide/engine/enginetest"
@@ -20,6 +23,8 @@ type input[T comparable] struct {
 	*feed[T]
 	all  []T
 	seen *enginetest.Sink[T] // nil: it gets to the end
+
+	pauses []map[int]time.Duration // before which records of each split there is silence; nil: there is none
 }
 
 func randomInput(rnd *rand.Rand, n int) *input[event] {
@@ -27,12 +32,78 @@ func randomInput(rnd *rand.Rand, n int) *input[event] {
 	return &input[event]{feed: in, all: all}
 }
 
+// renumber makes the numbers of an input's events such that the other side has none of them.
+func renumber(in *input[event], side int) {
+	in.all = nil
+	for _, split := range in.recs {
+		for i := range split {
+			split[i].N = 2*split[i].N + int64(side)
+		}
+		in.all = append(in.all, split...)
+	}
+}
+
 func (in *input[T]) stream(job *engine.Job, uid string, times ...engine.Times[T]) engine.Stream[T] {
-	src := engine.From(job, uid, engine.Source[T](in.feed), times...)
+	src := engine.From(job, uid, engine.Source[T](in), times...)
 	if in.seen != nil {
 		engine.To(src, uid+" seen", in.seen)
 	}
 	return src
+}
+
+// Open gives a reader that is silent now and then.
+func (in *input[T]) Open(ctx context.Context, s engine.Split, from engine.Position) (engine.Reader[T], error) {
+	r, err := in.feed.Open(ctx, s, from)
+	if err != nil || in.pauses == nil {
+		return r, err
+	}
+	f := r.(*feedReader[T])
+	return &pausingReader[T]{f, in.pauses[f.split], -1}, nil
+}
+
+type pausingReader[T any] struct {
+	*feedReader[T]
+	pauses map[int]time.Duration
+	over   int // before which record the last pause was
+}
+
+func (r *pausingReader[T]) Read(ctx context.Context, b *engine.Batch[T]) error {
+	for recs := r.recs[r.split]; r.at < len(recs) && !b.Full(); r.at++ {
+		if d := r.pauses[r.at]; d > 0 && r.over != r.at {
+			if b.Len() > 0 {
+				return nil
+			}
+			r.over = r.at
+			if pause(ctx, d); ctx.Err() != nil {
+				return nil
+			}
+		}
+		*b.Next() = recs[r.at]
+	}
+	if b.Full() {
+		return nil
+	}
+	return io.EOF
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func randomPauses[T any](rnd *rand.Rand, splits [][]T, n int) (all []map[int]time.Duration) {
+	for _, recs := range splits {
+		pauses := map[int]time.Duration{}
+		for range n {
+			pauses[rnd.IntN(len(recs)+1)] = time.Millisecond << rnd.IntN(5)
+		}
+		all = append(all, pauses)
+	}
+	return all
 }
 
 func (in *input[T]) watch() { in.seen = new(enginetest.Sink[T]) }

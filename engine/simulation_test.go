@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -43,6 +44,7 @@ var simulatedJobs = []struct {
 	{"broadcast", simulatedBroadcast},
 	{"each", simulatedEach},
 	{"calls", simulatedCalls},
+	{"idle splits", simulatedIdle},
 }
 
 // simulated is one job with its input, and what a batch makes of that.
@@ -52,6 +54,7 @@ type simulated struct {
 	outs  []*enginetest.Sink[string]
 	want  func() []string // of what was read; nil: nothing
 	early bool            // there are results before the last ones, of any number
+	late  func() int      // records that came late; nil: none may
 }
 
 func (s simulated) wrong() error {
@@ -87,7 +90,8 @@ func (s simulated) readAll() (all bool, err error) {
 // simulation is what has happened in one.
 type simulation struct {
 	enginetest.Report
-	cut bool // the job was drained before the end of its input
+	cut  bool // the job was drained before the end of its input
+	late int  // records
 }
 
 // simulate runs the job that a seed chooses.
@@ -114,7 +118,11 @@ func simulate(t *testing.T, seed uint64) simulation {
 	if err != nil {
 		t.Fatalf("seed %d, %s: %v\n%s", seed, tt.name, err, shownTrace(r.Trace))
 	}
-	return simulation{r, !all}
+	did := simulation{r, !all, 0}
+	if s.late != nil {
+		did.late = s.late()
+	}
+	return did
 }
 
 // shownTrace is all of a trace with -v.
@@ -142,13 +150,14 @@ func TestSimulatedJobs(t *testing.T) {
 		seeds = 60
 	}
 	var all enginetest.Report
-	cuts := 0
+	cuts, late := 0, 0
 	for seed := first; seed < first+seeds; seed++ {
 		r := simulate(t, seed)
 		all.Kills, all.Restarts, all.Faults = all.Kills+r.Kills, all.Restarts+r.Restarts, all.Faults+r.Faults
 		all.Checkpoints, all.Steps, all.BadReads = all.Checkpoints+r.Checkpoints, all.Steps+r.Steps, all.BadReads+r.BadReads
 		all.Savepoints, all.Rewinds, all.Drains = all.Savepoints+r.Savepoints, all.Rewinds+r.Rewinds, all.Drains+r.Drains
 		all.Evictions += r.Evictions
+		late += r.late
 		if r.cut {
 			cuts++
 		}
@@ -158,7 +167,7 @@ func TestSimulatedJobs(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d rewinds, %d drains (%d jobs ended before their input), %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Rewinds, all.Drains, cuts, all.Evictions, all.Checkpoints, all.Steps)
+	t.Logf("%d seeds: %d kills, %d restarts, %d other faults, %d bad reads, %d stops with a savepoint, %d rewinds, %d drains (%d jobs ended before their input), %d late records, %d evictions, %d checkpoints, %d steps", seeds, all.Kills, all.Restarts, all.Faults, all.BadReads, all.Savepoints, all.Rewinds, all.Drains, cuts, late, all.Evictions, all.Checkpoints, all.Steps)
 	for what, seen := range sometimes {
 		if !seen && seeds >= 1000 {
 			t.Errorf("in no trace there is a line %q: a simulation that does not get there proves nothing", what)
@@ -209,6 +218,7 @@ var sometimes = map[string]bool{
 	`from its savepoint of its own\n(.*\n)*the job has started`:                   false,
 	`is served: drained, failed true`:                                             false,
 	`is to drain\n(.*\n){0,40}the process is killed`:                              false,
+	`idle from input`:                                                             false,
 	`[1-9]\d* evictions`:                                                          false,
 	`is short of memory`:                                                          false,
 	`waits for the checkpoint`:                                                    false,
@@ -518,15 +528,8 @@ func simulatedWindowJoin(rnd *rand.Rand) simulated {
 	c := joinCase(rnd)
 	var sides [2]*input[event]
 	for side := range sides {
-		in := randomInput(rnd, 200)
-		in.all = nil
-		for _, split := range in.recs {
-			for i := range split {
-				split[i].N = 2*split[i].N + int64(side)
-			}
-			in.all = append(in.all, split...)
-		}
-		sides[side] = in
+		sides[side] = randomInput(rnd, 200)
+		renumber(sides[side], side)
 	}
 	failures := rnd.IntN(3)
 	out := new(enginetest.Sink[string])
@@ -651,4 +654,66 @@ func rowOfEach(all []event, row func(event) string) (rows []string) {
 		rows = append(rows, row(e))
 	}
 	return rows
+}
+
+// simulatedIdle has splits that fall silent, and what comes from them later and late: each record is in one window or late, and no
+// window closes twice. Windows of windows may be late, too.
+func simulatedIdle(rnd *rand.Rand) simulated {
+	var ins [2]*input[event]
+	for side := range ins {
+		ins[side] = randomInput(rnd, 150)
+		renumber(ins[side], side)
+		ins[side].pauses = randomPauses(rnd, ins[side].recs, 1+rnd.IntN(2))
+	}
+	failures, far := rnd.IntN(3), rnd.IntN(2) == 0
+	times := engine.EventTime(atOf, engine.OutOfOrder(time.Minute)).Idle(time.Millisecond << rnd.IntN(4))
+	out, late := new(enginetest.Sink[string]), new(enginetest.Sink[string])
+	return simulated{
+		graph: func(job *engine.Job) {
+			quiet := flakyRecords(ins[0].stream(job, "quiet", times), rnd, &failures)
+			if far {
+				quiet = engine.Rebalance(quiet)
+			}
+			both := engine.Union(quiet, flakyRecords(ins[1].stream(job, "busy", times), rnd, &failures))
+			windows := engine.Window(engine.KeyBy(both, ofKey), engine.Tumbling(idleWindow))
+			rows := engine.ProcessWindow(windows, "windows", idleRows)
+			again := engine.Window(engine.KeyBy(rows, func(string) string { return "all" }), engine.Tumbling(5*idleWindow))
+			same := engine.ProcessWindow(again, "again", func(_ *engine.Context, _ string, _ engine.Span, rows iter.Seq[string], out engine.Out[string]) error {
+				for row := range rows {
+					out.Emit(row)
+				}
+				return nil
+			})
+			engine.To(engine.Union(same, again.Late()), "out", out)
+			engine.To(engine.Map(windows.Late(), func(e event) string { return fmt.Sprint("late ", e.N) }), "late", late)
+		},
+		ins: []intake{ins[0], ins[1]}, outs: []*enginetest.Sink[string]{out, late},
+		want: func() []string { return wantIdle(slices.Concat(ins[0].read(), ins[1].read()), late.Rows()) },
+		late: func() int { return len(late.Rows()) },
+	}
+}
+
+const idleWindow = 30 * time.Second
+
+func idleRows(_ *engine.Context, key string, w engine.Span, recs iter.Seq[event], out engine.Out[string]) error {
+	out.Emit(fmt.Sprint(key, " ", w.Start, " closes"))
+	for e := range recs {
+		out.Emit(fmt.Sprint(key, " ", w.Start, " has ", e.N))
+	}
+	return nil
+}
+
+// wantIdle takes from a job which records were late.
+func wantIdle(all []event, late []string) (rows []string) {
+	closed := map[string]bool{}
+	for _, e := range all {
+		if row := fmt.Sprint("late ", e.N); slices.Contains(late, row) {
+			rows = append(rows, row)
+			continue
+		}
+		window := fmt.Sprint(e.Key, " ", engine.TimeOf(e.At.Truncate(idleWindow)))
+		closed[window+" closes"] = true
+		rows = append(rows, fmt.Sprint(window, " has ", e.N))
+	}
+	return slices.AppendSeq(rows, maps.Keys(closed))
 }

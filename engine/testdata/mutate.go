@@ -78,6 +78,8 @@ var mutants = []mutant{
 		"\td.next = m.ID + 1\n", "\td.next = m.ID\n"},
 	{"input that was drained is read on after a restart", "engine/sourcetask.go",
 		"Time(r.MaxTime), r.Done\n", "Time(r.MaxTime), false\n"},
+	{"records that are late are forgotten", "engine/window.go",
+		"{ t.late.push(r.val, r.at) }", "{}"},
 	{"what has changed since the checkpoint is evicted", "mmapstate/evict.go",
 		"\tif sh.mask[p] != 0 { // rule: dirty-stays\n", "\tif sh.mask[p] != 0 && p == 0 { // rule: dirty-stays\n"},
 }
