@@ -82,6 +82,7 @@ func (f flatEvent) event() event {
 type windowModel struct {
 	size, slide engine.Time             // of tumbling and sliding windows
 	gap         func(event) engine.Time // of sessions
+	count       int                     // of count windows
 	pane        engine.Time             // of sliding windows, whose records come by panes
 	all         bool                    // results show all records, in order
 	sorted      bool                    // of their numbers
@@ -132,9 +133,12 @@ func (m *windowModel) time(e event) engine.Time {
 
 func (m *windowModel) record(e event) {
 	var of []*modelWindow
-	if m.gap != nil {
+	switch {
+	case m.count > 0:
+		of = m.counted(e)
+	case m.gap != nil:
 		of = m.session(e)
-	} else {
+	default:
 		of = m.tiles(e)
 	}
 	if len(of) == 0 {
@@ -142,12 +146,29 @@ func (m *windowModel) record(e event) {
 	}
 	for _, w := range of {
 		w.events = append(w.events, e)
-		if w.span.End-1 <= m.watermark {
+		switch {
+		case m.count > 0 && len(w.events) == m.count:
 			m.fire(w)
-		} else if m.every > 0 {
+			m.open = slices.DeleteFunc(m.open, func(other *modelWindow) bool { return other == w })
+		case m.count == 0 && w.span.End-1 <= m.watermark:
+			m.fire(w)
+		case m.every > 0:
 			w.due = m.now - m.now%m.every + m.every
 		}
 	}
+}
+
+// counted is the window of the record's key, which it makes longer.
+func (m *windowModel) counted(e event) []*modelWindow {
+	at := engine.TimeOf(e.At)
+	i := slices.IndexFunc(m.open, func(w *modelWindow) bool { return w.key == e.Key })
+	if i < 0 {
+		i = len(m.open)
+		m.open = append(m.open, &modelWindow{key: e.Key, span: engine.Span{Start: at, End: at + 1}})
+	}
+	w := m.open[i]
+	w.span = engine.Span{Start: min(w.span.Start, at), End: max(w.span.End, at+1)}
+	return m.open[i : i+1 : i+1]
 }
 
 func (m *windowModel) tiles(e event) (of []*modelWindow) {
@@ -191,8 +212,11 @@ func (m *windowModel) session(e event) []*modelWindow {
 	return []*modelWindow{one}
 }
 
-// advance moves time on.
+// advance moves time on, which count windows do not mind before its end.
 func (m *windowModel) advance(to engine.Time) {
+	if m.count > 0 && to < engine.MaxTime {
+		return
+	}
 	m.watermark = to
 	for _, w := range m.open {
 		if !w.fired && w.span.End-1 <= to {
@@ -469,6 +493,22 @@ func TestRandomWindowsByTheClock(t *testing.T) {
 		}
 	}
 	noneLeft(t)
+}
+
+// TestCountWindowsByTheClock has windows of so many records give early results.
+func TestCountWindowsByTheClock(t *testing.T) {
+	for seed := range seeds(30, 8) {
+		rnd := rand.New(rand.NewPCG(seed, 40))
+		n, every := 1+rnd.IntN(8), time.Duration(1+rnd.IntN(4))*time.Second
+		c := windowCase{assign: engine.Count(n), flat: rnd.IntN(2) == 0, model: windowModel{count: n, all: rnd.IntN(2) == 0}}
+		if c.name = fmt.Sprintf("%s, all %t, flat %t", c.assign, c.model.all, c.flat); rnd.IntN(4) > 0 {
+			c.opts, c.model.every = []engine.WindowOption{engine.FireEvery(every)}, engine.Time(every)
+		}
+		h := enginetest.Operator(t, c.build)
+		if fault := c.bySteps(rnd, h, func(e event) { h.Push(e.At, e) }, func(p int) { h.Rescale(p) }); fault != nil {
+			t.Fatalf("seed %d, %v", seed, fault)
+		}
+	}
 }
 
 // TestOverdueWindowsFire resumes a job when the ends of its windows have passed by the clock.
