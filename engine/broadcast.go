@@ -43,6 +43,7 @@ type broadcastTask[K comparable, In, R, O any, P BroadcastProcessor[K, In, R, O]
 func (p *broadcastTask[K, In, R, O, P]) onRecord(r *keyed[K, In]) {
 	c := &p.ctx
 	c.time, c.live, p.rec = r.at, true, r
+	p.tellRecord(r.at)
 	if err := p.user.OnRecord(c, r.key, r.val, p.out); err != nil {
 		p.fail(err)
 	}

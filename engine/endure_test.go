@@ -210,7 +210,7 @@ func TestRandomTTL(t *testing.T) {
 			engine.To(engine.Process(byKey, "mortals", func(s *engine.Setup) *mortals {
 				m := newMortals(s, engine.TTL(life, o...))
 				if len(o) > 0 {
-					m.now = (*engine.Context).ProcessingTime
+					m.now, m.begin = (*engine.Context).ProcessingTime, (*engine.Context).ProcessingTime
 				}
 				return m
 			}), "out", flakyLog(d, log))

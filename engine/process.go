@@ -72,6 +72,7 @@ type processTask[K comparable, In, O any, P Processor[K, In, O]] struct {
 func (p *processTask[K, In, O, P]) onRecord(r *keyed[K, In]) {
 	c := &p.ctx
 	c.time, c.live, p.rec = r.at, true, r
+	p.tellRecord(r.at)
 	if err := p.user.OnRecord(c, r.key, r.val, p.out); err != nil {
 		p.fail(err)
 	}

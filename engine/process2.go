@@ -43,6 +43,7 @@ type process2Task[K comparable, L, R, O any, P Processor2[K, L, R, O]] struct {
 func (p *process2Task[K, L, R, O, P]) onLeft(l *keyed[K, L]) {
 	c := &p.ctx
 	c.time, c.live, p.left, p.right = l.at, true, l, nil
+	p.tellRecord(l.at)
 	if err := p.user.OnLeft(c, l.key, l.val, p.out); err != nil {
 		p.fail(err)
 	}
@@ -52,6 +53,7 @@ func (p *process2Task[K, L, R, O, P]) onLeft(l *keyed[K, L]) {
 func (p *process2Task[K, L, R, O, P]) onRight(r *keyed[K, R]) {
 	c := &p.ctx
 	c.time, c.live, p.left, p.right = r.at, true, nil, r
+	p.tellRecord(r.at)
 	if err := p.user.OnRight(c, r.key, r.val, p.out); err != nil {
 		p.fail(err)
 	}

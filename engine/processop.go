@@ -91,6 +91,7 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 	c := &p.ctx
 	c.take(k)
 	c.time, c.live = p.emitTime(t), true
+	p.tellRecord(MinTime)
 	call := t.call.(func(*Context, K, Time, Out[O]) error)
 	if err := call(c, p.key, p.at, p.out); err != nil {
 		p.fail(err)

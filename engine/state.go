@@ -11,10 +11,11 @@ import (
 type StateOption = mmapstate.StateOption
 
 // TTL lets each value of a state live for a while after it was written last; elements of a list and entries of a map
-// live and end one by one. What has lived its time is never returned and counts as absent. It lives in event time, on the
-// watermark: in a stream without event time, where that would be for ever, it is a mistake. A record is ahead of the
-// watermark at which what it wrote begins to live, and that may go on by much at once: let a TTL be longer than splits and
-// inputs are apart. The end of bounded input is no time: it expires nothing.
+// live and end one by one, an element of a list not before those in front of it. What has lived its time is never
+// returned and counts as absent. It lives in event time, from the time of the record that writes it, or the watermark if
+// the record is late, until the watermark has gone on by so much: how far ahead of other inputs a record was read makes
+// no difference. In a stream without event time, where it would live for ever, it is a mistake. The end of bounded input
+// is no time: it expires nothing.
 //
 // Between two runs a TTL may come, go and change: see [mmapstate.TTL].
 func TTL(after time.Duration, o ...TTLOption) StateOption {
@@ -144,6 +145,13 @@ func (op *keyedOp) tellTime() {
 		event = MinTime
 	}
 	op.store.SetTime(int64(event), int64(op.st.now))
+}
+
+// tellRecord tells the store the event time of the record in hand; MinTime if there is none.
+func (op *keyedOp) tellRecord(at Time) {
+	if op.mortal {
+		op.store.SetRecordTime(int64(at))
+	}
 }
 
 // expireBudget is how many entries a task looks at for expiry between two batches.

@@ -16,9 +16,10 @@ import (
 
 const life = 1500 * time.Second
 
-// mortals has a state of each kind with a TTL, and cells without one that remember the time of each write.
+// mortals has a state of each kind with a TTL, and states without one that remember when lives began.
 type mortals struct {
 	now     func(*engine.Context) engine.Time // the watermark, or the clock's
+	begin   func(*engine.Context) engine.Time // when the life of what is written begins
 	cell    engine.Cell[int64]
 	value   engine.ValueState[string]
 	list    engine.ListState[string]
@@ -32,6 +33,7 @@ type mortals struct {
 func newMortals(s *engine.Setup, ttl ...engine.StateOption) *mortals {
 	return &mortals{
 		now:     (*engine.Context).Watermark,
+		begin:   func(ctx *engine.Context) engine.Time { return max(ctx.Time(), ctx.Watermark()) },
 		cell:    engine.NewCell[int64](s, "cell", ttl...),
 		value:   engine.NewValueState[string](s, "value", ttl...),
 		list:    engine.NewListState[string](s, "list", ttl...),
@@ -46,7 +48,7 @@ func newMortals(s *engine.Setup, ttl ...engine.StateOption) *mortals {
 func (m *mortals) check(ctx *engine.Context, key string) error {
 	now, living := m.now(ctx), 0
 	for at := range m.times.All(ctx) {
-		if now.Sub(at) < life {
+		if living > 0 || now.Sub(at) < life {
 			living++
 		}
 	}
@@ -70,9 +72,6 @@ func (m *mortals) check(ctx *engine.Context, key string) error {
 }
 
 func (m *mortals) OnRecord(ctx *engine.Context, key string, e event, out engine.Out[string]) error {
-	if m.now(ctx) == engine.MinTime {
-		return nil // no time yet: lives begin some time later
-	}
 	if err := m.check(ctx, key); err != nil {
 		return engine.Permanent(err)
 	}
@@ -84,8 +83,9 @@ func (m *mortals) OnRecord(ctx *engine.Context, key string, e event, out engine.
 	m.value.Set(ctx, key)
 	m.list.Append(ctx, key)
 	m.byField.Put(ctx, key, []int64{1, 2})
-	m.times.Append(ctx, m.now(ctx))
-	m.wrote.Set(ctx, m.now(ctx))
+	begin := m.begin(ctx)
+	m.times.Append(ctx, begin)
+	m.wrote.Set(ctx, max(begin, *m.wrote.Ref(ctx)))
 	return nil
 }
 

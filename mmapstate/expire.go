@@ -3,6 +3,7 @@ package mmapstate
 // clocks are what a store knows of time.
 type clocks struct {
 	now     [2]int64 // by Clock; never falls
+	record  int64    // event time of the record in hand
 	shard   int      // where the next sweep goes on
 	removed int64
 	key     []byte
@@ -16,6 +17,11 @@ func (s *Store) SetTime(event, processing int64) {
 	s.clocks.now[EventTime] = max(event, s.clocks.now[EventTime])
 	s.clocks.now[ProcessingTime] = max(processing, s.clocks.now[ProcessingTime])
 }
+
+// SetRecordTime tells the store the event time of the record whose writes follow; the least int64 stands for none. A
+// record is ahead of the watermark, by much if another input is behind: the life of what it writes begins at its own
+// time, so that it does not depend on how the inputs were read. Without the call lives begin at the watermark.
+func (s *Store) SetRecordTime(event int64) { s.clocks.record = event }
 
 // Expire removes entries that have expired and returns how many, having looked at no more than budget entries. It goes
 // on where the last call ended, also over a restore: the place lies in the pages. An absent page group is loaded when
@@ -168,8 +174,8 @@ func (t *table) visitPlain(sh *shard, p, off uint32, _ int) int {
 
 // begin gives an entry without a time that of now, if there is one.
 func (t *table) begin(sh *shard, p, off uint32) {
-	if t.stampAt(sh.page(p), off) == noTime {
-		t.renew(sh, p, off)
+	if t.stampAt(sh.page(p), off) == noTime && *t.ttl.now != noTime {
+		sh.put64(p, off+t.stamp, uint64(*t.ttl.now))
 	}
 }
 

@@ -2,9 +2,9 @@ package mmapstate
 
 import "math"
 
-// Elements of a list expire oldest first: they are appended in order of the store's time, which never falls, and what
-// reading renews is the whole list, by the time in its head. So what has expired is a prefix, and what is left after
-// trim is alive.
+// Elements of a list expire oldest first: an element lives for as long as one in front of it does, whose record may have
+// been ahead of its own, and what reading renews is the whole list, by the time in its head. So what has expired is a
+// prefix, and what is left after trim is alive.
 
 // read is span for a reader: of what is alive, which is renewed if reads do.
 func (l *Lists) read(k Key) listSpan {

@@ -51,19 +51,20 @@ func (m modelState) clone() modelState {
 
 // modelTables are the states of one key type.
 type modelTables struct {
-	cells *Cells
-	bytes *Bytes
-	index *Index
-	lists *Lists // nil for keys that cannot have any
-	maps  *Maps
-	keys  map[string]Key // of lists and maps
-	found map[string]Found
-	ttl   TTL
-	ttls  [2]TTL // of snap and last
-	now   [2]int64
-	want  modelState
-	snap  modelState
-	last  modelState
+	cells  *Cells
+	bytes  *Bytes
+	index  *Index
+	lists  *Lists // nil for keys that cannot have any
+	maps   *Maps
+	keys   map[string]Key // of lists and maps
+	found  map[string]Found
+	ttl    TTL
+	ttls   [2]TTL // of snap and last
+	now    [2]int64
+	record int64
+	want   modelState
+	snap   modelState
+	last   modelState
 }
 
 type modelSim struct {
@@ -217,7 +218,7 @@ func (t *modelTables) stepCells(r *rand.Rand, k modelKey, grow bool) error {
 		return fmt.Errorf("ref %q: %v, want %v", k.id, *p, want)
 	}
 	p[r.IntN(3)] = r.Uint64()
-	t.want.cells[k.id] = born(t, *p)
+	put(t, t.want.cells, k.id, *p)
 	return nil
 }
 
@@ -238,7 +239,7 @@ func (t *modelTables) stepBytes(r *rand.Rand, k modelKey, grow bool) error {
 		n = r.IntN(10000)
 	}
 	v := bytes.Repeat([]byte{byte(r.Uint32())}, n)
-	t.want.bytes[k.id] = born(t, string(v))
+	put(t, t.want.bytes, k.id, string(v))
 	return t.bytes.Put(k.k, v)
 }
 

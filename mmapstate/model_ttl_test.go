@@ -29,9 +29,19 @@ const clockLead = 1 << 40
 func (m *modelSim) tick(d int64) {
 	m.now += d
 	m.s.SetTime(m.now, m.now+clockLead)
+	record := m.someRecord()
+	m.s.SetRecordTime(record)
 	for _, t := range m.kinds {
-		t.now = [2]int64{m.now, m.now + clockLead}
+		t.now, t.record = [2]int64{m.now, m.now + clockLead}, record
 	}
+}
+
+// someRecord is the time of a record, or none. It may be late.
+func (m *modelSim) someRecord() int64 {
+	if m.r.IntN(4) == 0 {
+		return math.MinInt64
+	}
+	return m.now + int64(m.r.IntN(60)) - 20
 }
 
 func (m *modelSim) someTTL() TTL {
@@ -41,7 +51,24 @@ func (m *modelSim) someTTL() TTL {
 	return TTL{After: 1 + 1500>>m.r.IntN(6), Clock: Clock(m.r.IntN(2)), Renew: Renewal(m.r.IntN(2))}
 }
 
-func born[V any](t *modelTables, v V) mortal[V] { return mortal[V]{v, t.now[t.ttl.Clock]} }
+// born is a value that begins its life now, in place of one with another time or none.
+func born[V any](t *modelTables, v V, was int64) mortal[V] { return mortal[V]{v, t.stamp(was)} }
+
+func (t *modelTables) stamp(was int64) int64 {
+	if t.ttl.Clock == ProcessingTime {
+		return t.now[ProcessingTime]
+	}
+	return max(t.now[EventTime], t.record, was)
+}
+
+// put has a value begin its life in a map.
+func put[V any](t *modelTables, of map[string]mortal[V], id string, v V) {
+	was := int64(math.MinInt64)
+	if e, ok := of[id]; ok {
+		was = e.at
+	}
+	of[id] = born(t, v, was)
+}
 
 func (t *modelTables) over(at int64) bool {
 	return t.ttl.After != 0 && t.now[t.ttl.Clock]-at >= int64(t.ttl.After)
@@ -54,7 +81,7 @@ func alive[V any](t *modelTables, of map[string]mortal[V], id string) (v V, ok b
 		return v, false
 	}
 	if t.ttl.Renew == OnReadAndWrite {
-		of[id] = born(t, e.v)
+		put(t, of, id, e.v)
 	}
 	return e.v, true
 }
@@ -74,7 +101,7 @@ func living[V any](t *modelTables, of map[string]mortal[V]) map[string]V {
 func (t *modelTables) elements(k modelKey) []mortal[string] {
 	items := t.trimmed(k)
 	if len(items) > 0 && t.ttl.Renew == OnReadAndWrite {
-		t.want.lists[k.id].read = t.now[t.ttl.Clock]
+		t.want.lists[k.id].read = t.stamp(t.want.lists[k.id].read)
 	}
 	return items
 }
@@ -153,7 +180,7 @@ func (t *modelTables) stepLists(r *rand.Rand, k modelKey) error {
 			l = &modelList{key: ownKey(k), read: math.MinInt64}
 			t.want.lists[k.id] = l
 		}
-		l.items = append(slices.Clip(l.items), born(t, string(v)))
+		l.items = append(slices.Clip(l.items), born(t, string(v), math.MinInt64))
 		return t.lists.Append(k.k, v)
 	}
 	return nil
@@ -173,7 +200,7 @@ func (t *modelTables) setList(r *rand.Rand, k modelKey) error {
 	err := t.lists.Set(k.k, func(yield func([]byte, error) bool) {
 		for range r.IntN(4) {
 			v := t.value(r)
-			l.items = append(l.items, born(t, string(v)))
+			l.items = append(l.items, born(t, string(v), math.MinInt64))
 			if !yield(v, nil) {
 				return
 			}
@@ -241,7 +268,7 @@ func (t *modelTables) stepMaps(r *rand.Rand, k modelKey) error {
 		}
 	default:
 		v := t.value(r)
-		of[string(f)] = born(t, string(v))
+		put(t, of, string(f), string(v))
 		return t.maps.Put(k.k, f, v)
 	}
 	return nil

@@ -67,7 +67,7 @@ func New(opt Options) *Store {
 
 func newStore(opt Options) *Store {
 	s := &Store{opt: opt, first: int(opt.From), shards: make([]shard, int(opt.To-opt.From)), scratch: make([]page, 1)}
-	s.clocks.now = [2]int64{noTime, noTime}
+	s.clocks.now, s.clocks.record = [2]int64{noTime, noTime}, noTime
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.store, sh.allResident, sh.opened = s, true, true

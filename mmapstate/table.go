@@ -178,7 +178,7 @@ func (t *table) insert(sh *shard, k Key) (p, off uint32) {
 	p, off = t.place(sh, h, k.Hash)
 	t.putKey(sh, h, p, off, k)
 	if t.ttl != nil {
-		store64(sh.page(p), off+t.stamp, t.ttl.stamp())
+		store64(sh.page(p), off+t.stamp, uint64(t.ttl.stamp(noTime)))
 	}
 	h.entries++
 	sh.put64(h.root, offEntries, h.entries)

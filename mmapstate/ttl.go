@@ -9,10 +9,11 @@ import (
 
 // TTL is a [StateOption]: each entry of the state lives for a while after it was written last. An entry that has lived
 // its time is never returned and counts as absent; [Store.Expire] removes it some time later. Elements of a list and
-// entries of a nested map live and end one by one.
+// entries of a nested map live and end one by one, an element of a list not before those in front of it.
 //
-// The time is the store's: see [Store.SetTime]. An entry that was written while its clock had no time begins its life
-// when the store first looks at it with one.
+// The time is the store's: see [Store.SetTime]. In event time the life begins at the time of the record that writes, if
+// that is told and later: see [Store.SetRecordTime]. An entry that was written while there was neither begins its life
+// when the store first looks at it with a time.
 //
 // It may change between a checkpoint and its restore. Another duration or renewal costs nothing. A TTL that comes or
 // goes, or another clock, rewrites the state at its declaration, which takes time in proportion to its size; entries
@@ -87,6 +88,7 @@ type lifetime struct {
 	after uint64 // nanoseconds
 	reads bool   // renew
 	now   *int64 // the store's clock
+	rec   *int64 // the event time of the record in hand; nil in processing time
 
 	// visit is what a sweep does with an entry; it returns how many entries it removed. At most budget are.
 	visit func(sh *shard, p, off uint32, budget int) int
@@ -96,11 +98,20 @@ func (s *Store) lifetime(t TTL) *lifetime {
 	if t.After == 0 {
 		return nil
 	}
-	return &lifetime{after: uint64(t.After), reads: t.Renew == OnReadAndWrite, now: &s.clocks.now[t.Clock]}
+	l := &lifetime{after: uint64(t.After), reads: t.Renew == OnReadAndWrite, now: &s.clocks.now[t.Clock]}
+	if t.Clock == EventTime {
+		l.rec = &s.clocks.record
+	}
+	return l
 }
 
-// stamp is the time that an entry gets now.
-func (l *lifetime) stamp() uint64 { return uint64(*l.now) }
+// stamp is the time that an entry gets now. In event time it does not fall below the one that it has.
+func (l *lifetime) stamp(was int64) int64 {
+	if l.rec == nil {
+		return *l.now
+	}
+	return max(*l.now, *l.rec, was)
+}
 
 // over tells whether an entry of that time has lived long enough.
 func (l *lifetime) over(at int64) bool {
@@ -114,10 +125,11 @@ func (t *table) expired(pg *page, off uint32) bool {
 	return t.ttl != nil && t.ttl.over(t.stampAt(pg, off))
 }
 
-// renew gives an entry the time of now.
+// renew begins an entry's life anew.
 func (t *table) renew(sh *shard, p, off uint32) {
-	if pg := sh.page(p); uint64(t.stampAt(pg, off)) != t.ttl.stamp() {
-		sh.put64(p, off+t.stamp, t.ttl.stamp())
+	was := t.stampAt(sh.page(p), off)
+	if at := t.ttl.stamp(was); at != was {
+		sh.put64(p, off+t.stamp, uint64(at))
 	}
 }
 

@@ -37,6 +37,42 @@ func TestEntriesExpireOnTheirClock(t *testing.T) {
 	}
 }
 
+// A record may be far ahead of the watermark, because another input is behind.
+func TestLivesBeginAtTheTimeOfTheRecord(t *testing.T) {
+	s := newStoreFor(t)
+	event := must(NewCellMap[uint64, int64](s, "event", TTL{After: 10}))
+	machine := must(NewCellMap[uint64, int64](s, "machine", TTL{After: 10, Clock: ProcessingTime}))
+	list := must(NewListMap[uint64, int64](s, "list", TTL{After: 10}))
+	s.SetRecordTime(130) // before there is a watermark
+	event.Set(1, 7)
+	s.SetTime(100, 1000)
+	s.SetRecordTime(120)
+	event.Set(1, 8) // an earlier record does not shorten the life
+	event.Set(2, 7)
+	machine.Set(1, 7)
+	list.Append(1, 120)
+	s.SetRecordTime(90)
+	event.Set(3, 7) // late: the watermark counts
+	list.Append(1, 90)
+	s.SetRecordTime(math.MinInt64)
+	event.Set(4, 7)
+	for _, c := range []struct {
+		now     int64
+		event   int64
+		machine bool
+		list    int
+	}{{109, 4, true, 2}, {110, 2, false, 2}, {129, 2, false, 2}, {130, 1, false, 0}, {139, 1, false, 0}, {140, 0, false, 0}} {
+		s.SetTime(c.now, c.now+900)
+		got := int64(0)
+		for range event.All() {
+			got++
+		}
+		if _, ok := machine.Get(1); got != c.event || ok != c.machine || list.Len(1) != c.list {
+			t.Errorf("at %d: %d entries, %v on the other clock, list of %d; want %+v", c.now, got, ok, list.Len(1), c)
+		}
+	}
+}
+
 func TestRenewals(t *testing.T) {
 	s := newStoreFor(t)
 	written := must(NewValueMap[uint64, string](s, "written", TTL{After: 10}))
