@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,5 +237,31 @@ func TestGolden(t *testing.T) {
 	must(t, err)
 	if what := diff(s.pages, want); what != "" {
 		t.Error(what)
+	}
+}
+
+// TestVerifyFindsTheSameFirst has all reads of data files fail: whichever comes first is the one each time.
+func TestVerifyFindsTheSameFirst(t *testing.T) {
+	files, _ := sample(t, 0)
+	found := map[string]bool{}
+	for range 50 {
+		fsys := vfs.NewFault(lay(t, files))
+		c, err := Load("/job", LoadOptions{FS: fsys})
+		must(t, err)
+		var place string
+		fsys.Fail(1, func(call vfs.Call) bool {
+			if call.Op == "read" && strings.HasSuffix(call.Name, ".delta") && place == "" {
+				place = fmt.Sprint(call.Name, " ", call.Offset)
+			}
+			return call.Op == "read" && place != ""
+		}, vfs.Failure{Err: errors.New("disk"), Sticky: true})
+		if err := c.Verify(ctx, nil); err == nil {
+			t.Fatal("nothing found")
+		}
+		found[place] = true
+		must(t, c.Close())
+	}
+	if len(found) != 1 {
+		t.Errorf("the first is at one of %v", slices.Sorted(maps.Keys(found)))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -47,7 +48,8 @@ func (c *Checkpoint) verifyMeta() error {
 // hostile count allocates nothing.
 func (c *Checkpoint) cover() (map[meta.ShardID][]meta.LineMask, error) {
 	have := map[meta.ShardID][]meta.LineMask{}
-	for id, s := range c.shards {
+	for _, id := range slices.Sorted(maps.Keys(c.shards)) { // what is damaged is found in the same order each time
+		s := c.shards[id]
 		if s.Pages == 0 {
 			continue
 		}
@@ -70,7 +72,8 @@ func (c *Checkpoint) cover() (map[meta.ShardID][]meta.LineMask, error) {
 }
 
 func (c *Checkpoint) verifyCover(have map[meta.ShardID][]meta.LineMask) error {
-	for id, masks := range have {
+	for _, id := range slices.Sorted(maps.Keys(have)) {
+		masks := have[id]
 		if p := slices.IndexFunc(masks, func(m meta.LineMask) bool { return m != meta.AllLines }); p >= 0 {
 			return hole(c.Path, id, meta.PageNo(p), masks[p])
 		}
