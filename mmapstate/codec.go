@@ -33,8 +33,8 @@ type encoded[V any] struct{ codec Codec[V] }
 func (e encoded[V]) refine(o *stateOptions) { o.codec = e.codec }
 
 // CBOR is the default [Codec]: self-describing, so that fields may come, which are zero in older values, and go, and
-// numbers may be widened; a tool can print it without the Go type. Times keep their nanoseconds. Several goroutines may
-// use it.
+// numbers may be widened; a tool can print it without the Go type. Times keep their nanoseconds. Fields that are not exported
+// are left out, as by encoding/json; a struct that has no others is refused. Several goroutines may use it.
 func CBOR[V any]() Codec[V] { return cborCodec[V]{} }
 
 type cborCodec[V any] struct{}

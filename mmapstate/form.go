@@ -46,6 +46,9 @@ func formOf[V any](opt stateOptions) (*Form[V], error) {
 	if _, err := c.Append(nil, new(V)); err != nil {
 		return nil, fmt.Errorf("value: %s cannot be encoded: %w", t, err)
 	}
+	if err := shown(t, t.String(), map[reflect.Type]bool{}); err != nil {
+		return nil, fmt.Errorf("value: %w", err)
+	}
 	return &Form[V]{size: -1, print: c.Name(), codec: c}, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,18 +114,55 @@ func TestTypedStatesSurviveARestore(t *testing.T) {
 	}
 }
 
+type secret struct {
+	name string
+	n    int64
+}
+
+type held struct {
+	Name string
+	At   map[int][]secret `json:"at"`
+}
+
+// shownInPart has exported fields, or encodes itself, or holds what is left out on purpose.
+type shownInPart struct {
+	sync.Mutex
+	Name  string
+	n     int64
+	When  time.Time
+	Large *big.Int
+	Set   map[string]struct{}
+	Next  *shownInPart
+	Left  secret `cbor:"-"`
+	inner
+}
+
+type inner struct{ Deep string }
+
+// TestTypesThatShow: what CBOR keeps in part is as the user has it.
+func TestTypesThatShow(t *testing.T) {
+	if _, err := NewForm[shownInPart](); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewForm[struct{ inner }](); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeclarationsAreRefused(t *testing.T) {
 	s := newStoreFor(t)
 	keyer := must(NewKeyer[uint64](s.HashSeed(), s.KeyGroups()))
 	for want, declare := range map[string]func() error{
-		"cannot be encoded":     func() error { _, err := NewValueMap[uint64, chan int](s, "a"); return err },
-		"no codec of":           func() error { _, err := NewListMap[uint64, string](s, "b", Encoded(CBOR[int]())); return err },
-		"must be positive":      func() error { _, err := NewValueMap[uint64, string](s, "c", TTL{After: -1}); return err },
-		"one of the constants":  func() error { _, err := s.Bytes("d", keyer.Shape(), "", TTL{After: 1, Clock: 2}); return err },
-		"field: key: float64":   func() error { _, err := NewNestedMap[uint64, float64, int](s, "e"); return err },
-		"extended already":      func() error { _, err := s.Lists("f", keyer.Shape().With(), 8, ""); return err },
-		"does not fit in place": func() error { _, err := s.Maps("g", keyer.Shape(), keyer.Shape(), 513, ""); return err },
-		"value of 600 bytes":    func() error { _, err := s.Lists("h", keyer.Shape(), 600, ""); return err },
+		"cannot be encoded": func() error { _, err := NewValueMap[uint64, chan int](s, "a"); return err },
+		"secret is a mmapstate.secret, which has no exported field": func() error { _, err := NewListMap[uint64, secret](s, "a"); return err },
+		".At[][] is a mmapstate.secret":                             func() error { _, err := NewValueMap[uint64, map[string]*held](s, "a"); return err },
+		"no codec of":                                               func() error { _, err := NewListMap[uint64, string](s, "b", Encoded(CBOR[int]())); return err },
+		"must be positive":                                          func() error { _, err := NewValueMap[uint64, string](s, "c", TTL{After: -1}); return err },
+		"one of the constants":                                      func() error { _, err := s.Bytes("d", keyer.Shape(), "", TTL{After: 1, Clock: 2}); return err },
+		"field: key: float64":                                       func() error { _, err := NewNestedMap[uint64, float64, int](s, "e"); return err },
+		"extended already":                                          func() error { _, err := s.Lists("f", keyer.Shape().With(), 8, ""); return err },
+		"does not fit in place":                                     func() error { _, err := s.Maps("g", keyer.Shape(), keyer.Shape(), 513, ""); return err },
+		"value of 600 bytes":                                        func() error { _, err := s.Lists("h", keyer.Shape(), 600, ""); return err },
 		"state \"i.items\" is de": func() error {
 			if _, err := s.Bytes("i.items", keyer.Shape(), ""); err != nil {
 				return err
