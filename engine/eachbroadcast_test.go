@@ -67,16 +67,22 @@ func namedJob(in engine.Source[event], rules engine.Source[decree], all int, out
 
 // decrees are rules in two splits, each of which has its own names, and what is left of them.
 func decrees(rnd *rand.Rand, n int) (splits [2][]decree, left map[string]int64) {
-	left = map[string]int64{}
 	for i := range n {
 		s := rnd.IntN(2)
-		u := decree{Name: fmt.Sprintf("s%d-%d", s, rnd.IntN(7)), N: int64(i), Drop: rnd.IntN(4) == 0}
-		splits[s] = append(splits[s], u)
+		splits[s] = append(splits[s], decree{Name: fmt.Sprintf("s%d-%d", s, rnd.IntN(7)), N: int64(i), Drop: rnd.IntN(4) == 0})
+	}
+	return splits, leftOf(slices.Concat(splits[:]...))
+}
+
+// leftOf is what is left of rules: the last of each name, unless it drops that.
+func leftOf(rules []decree) map[string]int64 {
+	left := map[string]int64{}
+	for _, u := range rules {
 		if left[u.Name] = u.N; u.Drop {
 			delete(left, u.Name)
 		}
 	}
-	return splits, left
+	return left
 }
 
 func wantNamed(all []event, left map[string]int64) (rows []string) {

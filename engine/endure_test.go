@@ -195,12 +195,7 @@ func TestRandomTTL(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 75))
 		d := &dice{rnd: rand.New(rand.NewPCG(seed, 76))}
 		in, _ := randomEvents(rnd, 1500)
-		for _, split := range in.recs {
-			for i := range split {
-				split[i].Key = fmt.Sprint(split[i].Key, split[i].N%3)
-				split[i].At = t0.Add(30 * split[i].At.Sub(t0))
-			}
-		}
+		aged(in)
 		o := []engine.TTLOption{engine.ProcessingTime}[:seed%2]
 		log := newLog()
 		build := func() *engine.Job {
@@ -224,6 +219,18 @@ func TestRandomTTL(t *testing.T) {
 	if reborn == 0 {
 		t.Error("no state has lived its time")
 	}
+}
+
+// aged has records of more keys come over a time that is thirty times longer, and returns them.
+func aged(in *feed[event]) (all []event) {
+	for _, split := range in.recs {
+		for i := range split {
+			split[i].Key = fmt.Sprint(split[i].Key, split[i].N%3)
+			split[i].At = t0.Add(30 * split[i].At.Sub(t0))
+		}
+		all = append(all, split...)
+	}
+	return all
 }
 
 // TestRandomJoinsByTheClock has joins in processing time endure the same: what is within the interval, or the window, is up to

@@ -103,7 +103,7 @@ func (l *life) save() {
 // saver names somebody who makes a savepoint, and its folder.
 func (l *life) saver() (task, folder string) {
 	l.asked++
-	return fmt.Sprintf("request %d", l.asked), fmt.Sprintf("savepoints/%d", l.w.sum.Steps+l.steps)
+	return fmt.Sprintf("request %d", l.asked), fmt.Sprintf("savepoints/%d-%d", l.w.sum.Steps+l.steps, l.asked) // two may ask in one step
 }
 
 // mark has somebody make a savepoint that the job goes on from.
