@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 )
 
 // Errors that a run can end with, besides those of package meta. Branch with errors.Is.
@@ -74,8 +75,13 @@ func (e *OperatorError) Error() string {
 // Unwrap gives the user's error.
 func (e *OperatorError) Unwrap() error { return e.Err }
 
-// signature is what two failures share when the same record fails the same operator.
-func (e *OperatorError) signature() string { return e.UID + "\x00" + e.Key + "\x00" + e.Record }
+// signature is what two failures share when the same record fails the same operator. Where a record's pointers lead is not
+// part of it: that is another place each time.
+func (e *OperatorError) signature() string {
+	return e.UID + "\x00" + e.Key + "\x00" + address.ReplaceAllString(e.Record, "0x")
+}
+
+var address = regexp.MustCompile(`\b0x[0-9a-f]{6,12}\b`)
 
 // placed adds to a failure where the records in hand come from, if the task reads them itself.
 func (st *subtask) placed(err error) error {

@@ -376,6 +376,27 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// TestPoisonBehindPointers: a record is known again by what it says, though its pointers lead elsewhere after each restart.
+func TestPoisonBehindPointers(t *testing.T) {
+	type boxed struct {
+		N    int64
+		Rest *event
+	}
+	job := engine.NewJob("poison")
+	in := engine.Map(engine.From(job, "in", engine.SliceSource(events(10)...)), func(e event) boxed { return boxed{e.N, &e} })
+	out := engine.FlatMap(in, func(b boxed, _ engine.Out[event]) error {
+		if b.N == 5 {
+			return errors.New("bad")
+		}
+		return nil
+	})
+	engine.To(out, "out", engine.SinkFunc[event](nil))
+	r := start(t, job, engine.Options{Restart: engine.Restart{Attempts: 20, InitialDelay: time.Nanosecond, MaxDelay: time.Nanosecond}})
+	if err := r.Wait(); !errors.Is(err, engine.ErrPoison) || r.Stats().Restarts != 2 {
+		t.Errorf("Wait = %v after %d restarts, want %v after 2", err, r.Stats().Restarts, engine.ErrPoison)
+	}
+}
+
 func TestPermanentAndExhausted(t *testing.T) {
 	bad := errors.New("bad")
 	tests := map[string]struct {
