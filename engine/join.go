@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"time"
 )
@@ -41,7 +43,10 @@ type Interval struct {
 
 // Within pairs a left record at time t with the right records from t+lower to t+upper, both included. Lower must not be
 // above upper; both may be negative.
-func Within(lower, upper time.Duration) Interval { return Interval{lower: lower, upper: upper} }
+func Within(lower, upper time.Duration) Interval {
+	const least = -math.MaxInt64 // it can be negated
+	return Interval{lower: max(lower, least), upper: max(upper, least)}
+}
 
 // InProcessingTime has the join go by the job's clock instead of event time, which the streams need not have: the time of a
 // record is that at which its batch is taken in, and it waits for partners until the clock has passed the end of the
@@ -119,6 +124,9 @@ func (j *intervalJoin[K, L, R, O]) time(ctx *Context) (at Time, ok bool) {
 func (j *intervalJoin[K, L, R, O]) until(ctx *Context, end Time) {
 	if j.clock {
 		end = end.Add(1)
+	}
+	if end == MaxTime {
+		ctx.op.fail(Permanent(errors.New("its interval reaches beyond the years 1678 to 2261: the record would be kept for ever")))
 	}
 	j.ends.Set(ctx, end)
 }

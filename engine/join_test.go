@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -175,6 +176,21 @@ func passed(t *testing.T, r *engine.Running, uid string) {
 		for _, o := range r.Stats().Operators {
 			ended = ended || o.UID == uid && o.Watermark == engine.MaxTime
 		}
+	}
+}
+
+// TestJoinsWithoutEnd: a record that would wait for ever is an error; no pair is missed without a word.
+func TestJoinsWithoutEnd(t *testing.T) {
+	for _, iv := range []engine.Interval{engine.Within(math.MinInt64, 0), engine.Within(0, math.MaxInt64), engine.Within(math.MinInt64, math.MaxInt64)} {
+		job := engine.NewJob("endless")
+		src := engine.From(job, "in", engine.SliceSource(events(3)...), engine.EventTime(atOf, engine.Monotonous()))
+		byKey := engine.KeyBy(src, func(event) string { return "all" })
+		engine.To(engine.IntervalJoin(byKey, byKey, "join", engine.Inner, iv, pair), "out", newLog())
+		err := job.Run(t.Context(), engine.Options{})
+		if !engine.IsPermanent(err) {
+			t.Errorf("%s: %v, want a permanent error", iv, err)
+		}
+		contains(t, err, `operator "join"`, "its interval reaches beyond the years 1678 to 2261")
 	}
 }
 

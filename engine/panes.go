@@ -44,7 +44,7 @@ func newPaneWindows[K comparable, V any](c *windowCore[K, V]) *paneWindows[K, V]
 
 func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
 	if p.outside(own.Start) {
-		p.beyond(own.Start, p.assign.size)
+		p.beyond(own.Start, p.assign.size, p.lateness)
 	}
 	if p.dead(p.lastEnd(own.Start)) {
 		return nil, 0

@@ -113,7 +113,7 @@ func (t *slidingTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
 // elsewhere takes a record that does not belong to the newest pane alone.
 func (t *slidingTask[K, In, Acc, O, A]) elsewhere(r *keyed[K, In]) {
 	if t.core.outside(r.at) {
-		t.outOfRange(r)
+		t.outOfRange(r, t.core.lateness)
 	}
 	last := t.lastEnd(r.at)
 	if t.core.dead(last) {

@@ -138,6 +138,18 @@ func TestOnlyEOFEnds(t *testing.T) {
 	}
 }
 
+// TestNoReader is told as it is.
+func TestNoReader(t *testing.T) {
+	err := copyJob[int64](unopened{upTo(10)}, newLog(), nil).Run(t.Context(), engine.Options{Restart: engine.Restart{None: true}})
+	contains(t, err, `source "in"`, `split func`, "the source opened no reader")
+}
+
+type unopened struct{ engine.Source[int64] }
+
+func (unopened) Open(context.Context, engine.Split, engine.Position) (engine.Reader[int64], error) {
+	return nil, nil
+}
+
 // renamed is a source with other splits than its own.
 type renamed struct {
 	engine.Source[int64]

@@ -210,6 +210,9 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.id)
 	s.st.a.step(name, "starts")
 	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
+	if err == nil && r == nil {
+		err = errors.New("the source opened no reader")
+	}
 	if err != nil {
 		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: fmt.Errorf("open: %w", err)}) // also io.EOF, which ends no split here
 		return

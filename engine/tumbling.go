@@ -24,7 +24,7 @@ func (t *tumblingTask[K, In, Acc, O, A]) onRecord(r *keyed[K, In]) {
 	t.take(r)
 	w, ok := t.assign.window(r.at)
 	if !ok {
-		t.outOfRange(r)
+		t.outOfRange(r, 0)
 	}
 	if w.End-1 <= t.watermark {
 		t.tooLate(r)

@@ -276,11 +276,17 @@ func (t *windowOp[K, In, O]) keyOf(r *keyed[K, In]) mmapstate.Key {
 	return mmapstate.Key{Hash: r.hash, Group: r.group, Bytes: t.keyer.Bytes(&r.key)}
 }
 
-func (t *windowOp[K, In, O]) outOfRange(r *keyed[K, In]) { t.beyond(r.at, t.assign.size) }
+func (t *windowOp[K, In, O]) outOfRange(r *keyed[K, In], lateness time.Duration) {
+	t.beyond(r.at, t.assign.size, lateness)
+}
 
-// beyond ends the attempt with the record in hand, whose window would not close.
-func (t *windowBase[K]) beyond(at Time, size time.Duration) {
-	t.fail(Permanent(fmt.Errorf("event time %s: its window of %s reaches beyond the years 1678 to 2261", at, size)))
+// beyond ends the attempt with the record in hand, whose window would not close, or never be forgotten.
+func (t *windowBase[K]) beyond(at Time, size, lateness time.Duration) {
+	kept := ""
+	if lateness > 0 {
+		kept = fmt.Sprintf(", kept for %s more,", lateness)
+	}
+	t.fail(Permanent(fmt.Errorf("event time %s: its window of %s%s reaches beyond the years 1678 to 2261", at, size, kept)))
 }
 
 func (t *windowOp[K, In, O]) tooLate(r *keyed[K, In]) { t.late.push(r.val, r.at) }

@@ -93,7 +93,7 @@ func TestWindowsOutOfRange(t *testing.T) {
 	_, err := windowJob(t, engine.Options{}, []event{far}, func(in engine.Keyed[string, event]) engine.Stream[string] {
 		return engine.Aggregate(engine.Window(in, engine.Session(time.Hour), engine.AllowedLateness(time.Hour)), "windows", listing{})
 	})
-	contains(t, err, "1678 to 2261", "record")
+	contains(t, err, "1678 to 2261", "record", "its window of 1h0m0s, kept for 1h0m0s more,")
 }
 
 // TestSessionsAreOfAnyOrder: records that are in time make the same sessions however they come.

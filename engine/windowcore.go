@@ -267,7 +267,7 @@ func ownWindow[K comparable, In any](t *windowBase[K], lateness time.Duration) f
 		}
 		end := r.at.Add(d)
 		if end.Add(lateness) == MaxTime {
-			t.beyond(r.at, d)
+			t.beyond(r.at, d, lateness)
 		}
 		return Span{r.at, end}
 	}
