@@ -65,6 +65,7 @@ type asyncEntry[T, U any] struct {
 	calls  int  // so far
 	limit  Time // when it times out
 	again  Time // when it is called for again
+	origin origin
 	cancel context.CancelCauseFunc
 }
 
@@ -134,7 +135,7 @@ func (t *asyncTask[T, U]) takeIn(s stretch[T]) {
 }
 
 func (t *asyncTask[T, U]) enter(v T, at Time) {
-	e := &asyncEntry[T, U]{val: v, at: at, part: t.part}
+	e := &asyncEntry[T, U]{val: v, at: at, part: t.part, origin: t.st.origin}
 	t.queue = append(t.queue, e)
 	t.waiting = append(t.waiting, e)
 	t.issue()
@@ -162,15 +163,15 @@ func (t *asyncTask[T, U]) begin(e *asyncEntry[T, U]) {
 	e.calls++
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	e.cancel = cancel
-	v, o := e.val, outcome[T, U]{of: e, call: e.calls, err: errGoexit}
+	v, from, o := e.val, e.origin, outcome[T, U]{of: e, call: e.calls, err: errGoexit}
 	name := t.callName()
 	t.running.Go(func() {
 		defer cancel(nil) // last
 		defer func() {
 			if r := recover(); r != nil {
-				o.err = &OperatorError{UID: t.node.uid, Record: printed(v), Err: panicked(r), Stack: debug.Stack()}
+				o.err = &OperatorError{UID: t.node.uid, Record: printed(v), Position: from.String(), Err: panicked(r), Stack: debug.Stack()}
 			} else if o.err == errGoexit {
-				o.err = &OperatorError{UID: t.node.uid, Record: printed(v), Err: errGoexit, Stack: debug.Stack()}
+				o.err = &OperatorError{UID: t.node.uid, Record: printed(v), Position: from.String(), Err: errGoexit, Stack: debug.Stack()}
 			}
 			t.st.a.step(name, "has ended")
 			t.deliver(o)
@@ -241,7 +242,7 @@ func (t *asyncTask[T, U]) failRecord(e *asyncEntry[T, U], err error) {
 	if broke(err) {
 		panic(err)
 	}
-	panic(&OperatorError{UID: t.node.uid, Record: printed(e.val), Err: err})
+	panic(&OperatorError{UID: t.node.uid, Record: printed(e.val), Position: e.origin.String(), Err: err})
 }
 
 // finish has a result, which goes on at once if nothing is to come before it.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -52,8 +51,8 @@ type OperatorError struct {
 	Err    error
 	Stack  []byte // of a panic
 
-	// Position is where the records in hand were read: source, split, and the position that their batch begins after. It is
-	// empty in a task that has its records from other tasks, which is any behind a [KeyBy] at a parallelism above one.
+	// Position is where the record in hand was read: source, split, and the position that its batch begins after. It is empty
+	// for timers and windows and what they have sent, behind an [Async], and for its calls after a restore.
 	Position string
 }
 
@@ -82,14 +81,3 @@ func (e *OperatorError) signature() string {
 }
 
 var address = regexp.MustCompile(`\b0x[0-9a-f]{6,12}\b`)
-
-// placed adds to a failure where the records in hand come from, if the task reads them itself.
-func (st *subtask) placed(err error) error {
-	if st.source == nil || st.ctx.Err() != nil && errors.Is(err, context.Cause(st.ctx)) { // the failure is another's
-		return err
-	}
-	if op, ok := errors.AsType[*OperatorError](err); ok && op.Record != "" {
-		op.Position = st.source.place()
-	}
-	return err
-}

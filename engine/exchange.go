@@ -17,7 +17,10 @@ type route struct {
 }
 
 // put sends a message to one subtask.
-func (r *route) put(to int, m message) { r.up.put(r.inbox[to], r.input, m) }
+func (r *route) put(to int, m message) {
+	m.origin = r.up.origin
+	r.up.put(r.inbox[to], r.input, m)
+}
 
 // subtaskOf gives the subtask that owns a key group: contiguous ranges, as even as can be.
 func subtaskOf(g meta.KeyGroup, groups, parallelism int) int { return int(g) * parallelism / groups }

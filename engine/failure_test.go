@@ -184,8 +184,8 @@ func TestBrokenCallbacks(t *testing.T) {
 					if !strings.HasPrefix(op.UID, uid) || len(op.Stack) == 0 || (op.Record != "") != w.record {
 						t.Errorf("operator %q, record %q, %d bytes of stack; want %q", op.UID, op.Record, len(op.Stack), uid)
 					}
-					inSource := parallelism == 1 && at != "timer" && at != "Result" || strings.Contains("time Map Filter FlatMap key", at)
-					if placed := strings.HasPrefix(op.Position, `source "in", split "`); placed != (w.record && inSource) {
+					fired := at == "timer" || at == "Result"
+					if placed := strings.HasPrefix(op.Position, `source "in", split "`); placed != (w.record && !fired) {
 						t.Errorf("position %q", op.Position)
 					}
 					if how == "panic" && !errors.Is(err, boom) {

@@ -21,9 +21,10 @@ const (
 // message is what tasks exchange. Order within one input is kept.
 type message struct {
 	kind    messageKind
-	time    Time // of a watermark
-	command      // of a barrier
-	batch   any  // a pointer to a typed batch
+	time    Time   // of a watermark
+	command        // of a barrier
+	origin  origin // of a batch's records
+	batch   any    // a pointer to a typed batch
 }
 
 // inbox holds a task's inputs, one bounded queue for each upstream subtask. Any number of goroutines put; one takes.

@@ -24,7 +24,6 @@ type sourceDoors struct {
 type sourceLoop interface {
 	run() error
 	snapshot(*ack)
-	place() string // of the batch in hand; empty: none is
 }
 
 // command asks a source subtask for a barrier.
@@ -81,12 +80,10 @@ type sourceTask[T any] struct {
 	over    bool            // it has: there will be no further splits
 	group   *alignment      // nil: none
 	moved   <-chan struct{} // closed when the group has moved on since align
-	taking  *splitTask[T]   // whose records are on their way, nil if there are none
-	from    Position        // where the first of them was read
 }
 
 type splitTask[T any] struct {
-	id      string
+	name    splitName
 	pos     Position
 	maxTime Time
 	done    bool
@@ -168,7 +165,7 @@ func (s *sourceTask[T]) assign() {
 		if i%s.st.plan.subtasks != s.st.index {
 			continue
 		}
-		p := &splitTask[T]{id: sp.ID, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, batches: newBatches[T](s.st.a.readSize)}
+		p := &splitTask[T]{name: splitName{s.n.uid, sp.ID}, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, batches: newBatches[T](s.st.a.readSize)}
 		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
 			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
 		}
@@ -198,7 +195,7 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 			err = panicked(v)
 		}
 		if !returned {
-			failed := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.id, err), Stack: debug.Stack()}
+			failed := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.name.id, err), Stack: debug.Stack()}
 			send(filledBatch[T]{split: p, batch: newBatch[T](0), err: failed})
 		}
 	}()
@@ -207,9 +204,9 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 }
 
 func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(filledBatch[T]) bool) {
-	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.id)
+	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.name.id)
 	s.st.a.step(name, "starts")
-	r, err := s.src.Open(ctx, Split{ID: p.id}, p.pos)
+	r, err := s.src.Open(ctx, Split{ID: p.name.id}, p.pos)
 	if err == nil && r == nil {
 		err = errors.New("the source opened no reader")
 	}
@@ -369,7 +366,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 		return f.err
 	}
 	if f.err != nil && f.err != io.EOF { // one that wraps it is no end: a connection that broke, say
-		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.id, f.err)
+		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.name.id, f.err)
 	}
 	if len(f.batch.recs) > 0 {
 		p.asleep = false
@@ -392,6 +389,7 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	if err := s.tick(); err != nil {
 		return err
 	}
+	s.st.origin = origin{}
 	if !p.ahead {
 		p.lend()
 	}
@@ -420,7 +418,7 @@ func (s *sourceTask[T]) suits() bool { return s.st.a.world == nil && s.group == 
 
 // pass sends records on, with their times.
 func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
-	s.taking, s.from = p, p.pos
+	s.st.origin = origin{&p.name, p.pos}
 	at := s.at[:len(recs)]
 	if s.times.at != nil {
 		if err := s.readTimes(recs, at); err != nil {
@@ -507,7 +505,6 @@ func (s *sourceTask[T]) midway() error {
 }
 
 func (s *sourceTask[T]) moveOn() error {
-	s.taking = nil
 	s.align()
 	s.tell()
 	defer func() { s.stats.watermark.Store(int64(s.st.watermark)) }()
@@ -548,7 +545,7 @@ func (s *sourceTask[T]) moveOn() error {
 // snapshot adds the positions of the splits, as of the last batch that went through.
 func (s *sourceTask[T]) snapshot(a *ack) {
 	for _, p := range s.splits {
-		a.splits[s.n] = append(a.splits[s.n], meta.Split{ID: p.id, Position: string(p.pos), MaxTime: int64(p.maxTime), Done: p.done})
+		a.splits[s.n] = append(a.splits[s.n], meta.Split{ID: p.name.id, Position: string(p.pos), MaxTime: int64(p.maxTime), Done: p.done})
 	}
 	s.tell()
 	for _, p := range s.splits {
@@ -556,16 +553,4 @@ func (s *sourceTask[T]) snapshot(a *ack) {
 			a.stands = append(a.stands, stats)
 		}
 	}
-}
-
-// place is where the records in hand come from.
-func (s *sourceTask[T]) place() string {
-	if s.taking == nil {
-		return ""
-	}
-	after := "the beginning"
-	if s.from != "" {
-		after = fmt.Sprintf("position %q", s.from)
-	}
-	return fmt.Sprintf("source %q, split %q, read after %s", s.n.uid, s.taking.id, after)
 }

@@ -76,6 +76,7 @@ type subtask struct {
 	short bool // a store is above its memory limit: sources hold their records back
 	asked bool // for a checkpoint that relieves it, since the last barrier
 
+	origin    origin    // of the records in hand
 	read      time.Time // what the job's clock said at the beginning of the batch
 	now       Time      // the same
 	alarm     alarm     // set while the subtask waits for a time to come
@@ -238,8 +239,11 @@ func (st *subtask) handle(m message, in int) error {
 	}
 	switch m.kind {
 	case msgBatch:
+		st.origin = m.origin
 		st.receivers[in](m.batch)
-		return st.endBatch()
+		err := st.endBatch()
+		st.origin = origin{}
+		return err
 	case msgWatermark:
 		return st.mark(st.time.watermark(in, m.time))
 	case msgIdle:
@@ -269,10 +273,15 @@ func (st *subtask) endBatch() error {
 	if err := st.workOff(); err != nil {
 		return err
 	}
+	st.send()
+	return st.breathe()
+}
+
+// send has no record wait for later ones.
+func (st *subtask) send() {
 	for _, s := range st.senders {
 		s.flush()
 	}
-	return st.breathe()
 }
 
 // workOff has no record stay with an operator.
@@ -317,6 +326,8 @@ func (st *subtask) advance(w Time) error {
 		return nil
 	}
 	st.watermark = w
+	st.send() // records that were read, not what fires now
+	st.origin = origin{}
 	for _, op := range st.ops {
 		st.flush()
 		op.advance(w)

@@ -100,7 +100,7 @@ func TestMisuseOfTwoInputs(t *testing.T) {
 	}{
 		"left watermark goes back": {func(h harness) { h.WatermarkLeft(noon); h.WatermarkLeft(noon.Add(-1)) }, "is before the last one"},
 		"both go back for one":     {func(h harness) { h.WatermarkRight(noon); h.Watermark(noon.Add(-1)) }, "is before the last one"},
-		"right record fails":       {func(h harness) { h.PushRight(noon, "bad") }, "key 1, record bad: bad order"},
+		"right record fails":       {func(h harness) { h.PushRight(noon, "bad") }, "key 1, record bad (source"},
 		"push after the end":       {func(h harness) { h.End(); h.PushRight(noon, "") }, "the input has ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
