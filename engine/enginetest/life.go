@@ -37,6 +37,7 @@ type life struct {
 	waiting []*waiter
 	arrived chan struct{} // capacity 1: one more waits, or the job has ended
 	killed  bool
+	stuck   int         // the step from when on a call to storage hangs for ever; 0: none does
 	length  int         // of the disk's record, when it was killed
 	bad     []*badReads // that this step has come upon
 	damaged bool        // some reads gave what is not on the disk
@@ -188,8 +189,9 @@ func (l *life) course() error {
 		case l.steps == manySteps:
 			return fmt.Errorf("the job has not come to its end in %d steps", manySteps)
 		case l.happens():
+		case l.givenUp(patience):
 		case nobody:
-			if !l.sleep() {
+			if !l.sleep() && !l.givenUp(0) {
 				return fmt.Errorf("nothing happens any more:\n%s", stacks())
 			}
 		case l.w.rnd.IntN(24) == 0:
@@ -198,6 +200,20 @@ func (l *life) course() error {
 			l.goOn(l.choose())
 		}
 	}
+}
+
+// patience is how many steps somebody looks at storage that hangs before the process is killed.
+const patience = 1000
+
+// givenUp kills the process if storage has hung for some steps, and will for ever.
+func (l *life) givenUp(steps int) bool {
+	l.mu.Lock()
+	over := l.stuck > 0 && l.steps >= l.stuck+steps
+	l.mu.Unlock()
+	if over {
+		l.kill("storage hangs")
+	}
+	return over
 }
 
 // sleep lets time pass until something happens.

@@ -31,10 +31,10 @@ func Seed(n uint64) Option { return func(p *plan) { p.seed = n } }
 // Kills says how often the job is killed, at most: one that ends before is done. Default 1.
 func Kills(n int) Option { return func(p *plan) { p.kills = n } }
 
-// Faults says how many other things go wrong, at most: a call to storage fails, some places of the disk cannot be read
-// for a moment, or are cut short, or give wrong bits, a subtask fails as its user's functions may, a sink fails to commit,
-// before or after it has. The job survives each by itself, or by being started again if it was given what is not on the
-// disk. Default 0.
+// Faults says how many other things go wrong, at most: a call to storage fails, or hangs for a while, or until the process is killed
+// for it, some places of the disk cannot be read for a moment, or are cut short, or give wrong bits, a subtask fails as its user's
+// functions may, a sink fails to commit, before or after it has. The job survives each by itself, or by being started again if it
+// was given what is not on the disk, or killed. Default 0.
 func Faults(n int) Option { return func(p *plan) { p.faults = n } }
 
 // Requests says how often somebody asks for a checkpoint, stops the job or cancels it, at most; what was stopped or cancelled
@@ -60,6 +60,7 @@ type Report struct {
 	Kills       int    // of the process
 	Restarts    int    // within a process, after a failure
 	Faults      int    // injected
+	Hangs       int    // calls to storage that took their time, or did not end
 	BadReads    int    // places of the disk that could not be read, or were read wrong
 	Checkpoints int    // completed
 	Savepoints  int    // that a job was stopped with

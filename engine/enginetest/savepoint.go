@@ -35,6 +35,9 @@ func (w *world) stopped(at string) {
 	case 3:
 		c.what, c.gone = "without its directory", true
 	}
+	if c.fresh || c.gone {
+		w.home++
+	}
 	w.comeback = c
 	w.branchOff(w.history)
 }

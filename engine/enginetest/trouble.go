@@ -35,7 +35,11 @@ func (l *life) draw() {
 	}
 	for range w.rnd.IntN(3) {
 		if w.faults > w.sum.Faults {
-			add("storage", (*life).breakDisk)
+			if w.rnd.IntN(3) == 0 {
+				add("storage", (*life).hangDisk)
+			} else {
+				add("storage", (*life).breakDisk)
+			}
 		}
 	}
 	if w.faults > w.badLives && w.rnd.IntN(3) > 0 {
@@ -139,6 +143,50 @@ func (l *life) breakDisk() {
 		}
 		return true
 	}, how)
+}
+
+// hangDisk has one of the next changes of the disk take its time, or go on until the process is killed. Writes of data files are left
+// out, and reads: other goroutines may wait for those on a mutex, and then virtual time does not move.
+func (l *life) hangDisk() {
+	w := l.w
+	w.sum.Faults++
+	n, d := 1+w.rnd.IntN(8), time.Millisecond<<w.rnd.IntN(11)
+	if w.rnd.IntN(4) == 0 {
+		d = 0
+	}
+	w.tell("call %d to storage from here on will hang", n)
+	l.disk.Fail(n, func(c vfs.Call) bool {
+		data := strings.HasSuffix(c.Name, ".delta") && (c.Op == "create" || c.Op == "write")
+		return changing(c) && !data
+	}, vfs.Failure{Hang: func(c vfs.Call) error { return l.hang(c, d) }})
+}
+
+// hang returns after some time, or when the process has been killed; 0 is for ever.
+func (l *life) hang(c vfs.Call, d time.Duration) error {
+	l.mu.Lock()
+	if l.killed {
+		l.mu.Unlock()
+		return errPower
+	}
+	l.w.sum.Hangs++
+	task := fmt.Sprintf("call %d that hangs, %s %s,", l.w.sum.Hangs, c.Op, nameless(c.Name))
+	l.w.tell("    %s hangs", c.Op)
+	if d == 0 && l.stuck == 0 {
+		l.stuck = max(l.steps, 1)
+	}
+	l.mu.Unlock()
+	var over <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-over:
+		return l.wait(task, "goes on", false)
+	case <-l.ctx.Done():
+		return errPower
+	}
 }
 
 // badReads are places of the disk, one of two, that cannot be read as they are. What is known of the calls to storage of

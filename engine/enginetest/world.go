@@ -72,7 +72,7 @@ func (w *world) run() error {
 			w.stopped(at)
 		}
 		finished := l.outcome.State == engine.Finished
-		if finished && !l.killed && !l.broken { // else it may be about to tidy up: its output is complete
+		if finished && !l.killed && !l.broken && l.outcome.Err == nil { // else it may not have tidied up: its output is complete
 			if err := w.clean(); err != nil {
 				return err
 			}

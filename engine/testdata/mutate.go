@@ -80,6 +80,9 @@ var mutants = []mutant{
 		"Time(r.MaxTime), r.Done\n", "Time(r.MaxTime), false\n"},
 	{"records that are late are forgotten", "engine/window.go",
 		"{ t.late.push(r.val, r.at) }", "{}"},
+	{"a checkpoint can be given up when its metadata may be there", "snapshotter/pending.go",
+		"\treturn p.settle(phaseOpen, meta.Verdict{Err: aborted(p.failure())})\n",
+		"\tv := meta.Verdict{Err: aborted(p.failure())}\n\treturn p.settle(phaseOpen, v) || p.settle(phasePublishing, v)\n"},
 	{"what has changed since the checkpoint is evicted", "mmapstate/evict.go",
 		"\tif sh.mask[p] != 0 { // rule: dirty-stays\n", "\tif sh.mask[p] != 0 && p == 0 { // rule: dirty-stays\n"},
 }

@@ -21,6 +21,10 @@ type Failure struct {
 	Flip   bool  // a read gives all it was asked for, a bit in each 512 bytes wrong, and no error
 	Drop   bool  // a sync forgets what was not synced, as Linux does: content at once, names at the next power cut; needs a Mem or Crash below
 	Sticky bool  // every matching call after it fails too
+
+	// Hang is called first, without a lock. When it returns nil the call goes on, and is as ever if nothing else is set here; with an
+	// error it fails.
+	Hang func(Call) error
 }
 
 // Fault wraps a file system and fails chosen calls.
@@ -62,8 +66,22 @@ func (f *Fault) Calls() int {
 	return f.calls
 }
 
-// strike counts the call and returns the failure that it must suffer, or nil.
+// strike counts the call, lets it hang, and returns the failure that it must suffer, or nil.
 func (f *Fault) strike(c Call) *Failure {
+	hit := f.hit(c)
+	if hit == nil || hit.Hang == nil {
+		return hit
+	}
+	if err := hit.Hang(c); err != nil {
+		return &Failure{Err: err}
+	}
+	if hit.Err == nil && !hit.Flip {
+		return nil
+	}
+	return hit
+}
+
+func (f *Fault) hit(c Call) *Failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++

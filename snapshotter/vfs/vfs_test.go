@@ -257,3 +257,29 @@ func TestFaultReads(t *testing.T) {
 		t.Errorf("a read with wrong bits = %q, %v, %d bytes of it wrong", got, err, wrong)
 	}
 }
+
+// TestFaultHangs has a call wait, without holding up others, and then go on or fail.
+func TestFaultHangs(t *testing.T) {
+	for _, want := range []error{nil, errors.New("no power")} {
+		f := vfs.NewFault(vfs.NewMem())
+		hangs, goOn, done := make(chan vfs.Call), make(chan error), make(chan error)
+		f.Fail(1, func(c vfs.Call) bool { return c.Op == "mkdir" }, vfs.Failure{Hang: func(c vfs.Call) error {
+			hangs <- c
+			return <-goOn
+		}})
+		go func() { done <- f.Mkdir("a") }()
+		if c := <-hangs; c.Name != "a" {
+			t.Errorf("%q hangs, want a", c.Name)
+		}
+		if err := f.Mkdir("b"); err != nil { // meanwhile
+			t.Error(err)
+		}
+		goOn <- want
+		if err := <-done; !errors.Is(err, want) {
+			t.Errorf("Mkdir = %v, want %v", err, want)
+		}
+		if _, err := f.List("a"); (err == nil) != (want == nil) {
+			t.Errorf("after an error %v, List = %v", want, err)
+		}
+	}
+}
