@@ -19,6 +19,7 @@ type Metric struct {
 	UID     string  // of the operator; empty for the job's
 	Subtask int     // of the operator: its index, from 0 on; -1: the operator's as a whole, or the job's
 	Input   int     // of the operator, from 1 on; 0: not of one input
+	Split   string  // of the source, by its id; empty: not of one split
 	Value   float64 // times are ms since 1970
 	Text    string  // in place of Value, of lastCheckpointExternalPath
 }
@@ -26,7 +27,7 @@ type Metric struct {
 // Metrics are the counters under Flink's names, where the meaning is the same: the job's first, then each operator's, followed
 // by those of its subtasks. Counters of a subtask begin anew with each attempt, as in Flink; an operator's go on over restarts. To
 // push them somewhere, ask [Running].Stats as often as is wanted; nothing is measured for it. Watermarks that have not started
-// are not told.
+// are not told, nor are those of splits that have ended.
 //
 // busyTimeMsPerSecond, idleTimeMsPerSecond and backPressuredTimeMsPerSecond, in ms, say what became of a second of the task's
 // goroutine in the span of [OperatorStats].Recent; they add up to 1000. An operator's are the mean of its subtasks. Where records
@@ -81,6 +82,11 @@ func (m *metrics) operator(op OperatorStats) {
 	for i, in := range op.Inputs {
 		if in.Watermark != MinTime {
 			m.put(Metric{Name: "currentInputNWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Input: i + 1, Value: eventMillis(in.Watermark)})
+		}
+	}
+	for _, s := range op.Splits {
+		if s.Watermark != MinTime && s.State != SplitEnded {
+			m.put(Metric{Name: "currentWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Split: s.ID, Value: eventMillis(s.Watermark)})
 		}
 	}
 	m.watermark(op.UID, op.Watermark, len(op.Inputs) > 0)

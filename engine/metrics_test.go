@@ -33,6 +33,17 @@ func operator(t *testing.T, r *engine.Running, uid string) engine.OperatorStats 
 	return engine.OperatorStats{}
 }
 
+// splitWatermarks are those of the metrics.
+func splitWatermarks(s engine.Stats) map[string]float64 {
+	all := map[string]float64{}
+	for _, m := range s.Metrics() {
+		if m.Name == "currentWatermark" {
+			all[m.UID+" "+m.Split] = m.Value
+		}
+	}
+	return all
+}
+
 // TestHeldBy says which split keeps a window open, what that split does, and since when it is silent.
 func TestHeldBy(t *testing.T) {
 	for _, p := range []int{1, 2} {
@@ -57,6 +68,9 @@ func TestHeldBy(t *testing.T) {
 		}
 		if kept := heldInCheckpoint(t, r, "sum"); kept != held {
 			t.Errorf("parallelism %d: the checkpoint says %+v, want %+v", p, kept, held)
+		}
+		if got := splitWatermarks(r.Stats()); len(got) != 3 || got["slow 1"] != float64(held.Watermark)/1e6 {
+			t.Errorf("parallelism %d: watermarks of splits %v, want three, that of slow 1 at %s", p, got, held.Watermark)
 		}
 		slow.end()
 		reads := func(s engine.SplitStats) bool { return s.State != engine.SplitEnded }
@@ -110,7 +124,7 @@ func TestMetrics(t *testing.T) {
 		"busyTimeMsPerSecond gauge ms", "idleTimeMsPerSecond gauge ms", "backPressuredTimeMsPerSecond gauge ms",
 	}
 	for uid, marks := range map[string][][]string{
-		"in":  {{"currentOutputWatermark gauge ms"}, {"currentOutputWatermark gauge ms"}},
+		"in":  {{"currentWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentOutputWatermark gauge ms"}},
 		"sum": {{"currentInputNWatermark gauge ms", "currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}},
 		"out": {{"currentInputNWatermark gauge ms"}, nil},
 	} {
