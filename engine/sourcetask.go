@@ -498,6 +498,7 @@ func (s *sourceTask[T]) midway() error {
 	if err := s.st.workOff(); err != nil {
 		return err
 	}
+	s.st.expire()
 	if err := s.st.breathe(); err != nil {
 		return err
 	}

@@ -274,7 +274,20 @@ func (st *subtask) endBatch() error {
 		return err
 	}
 	st.send()
+	st.expire()
 	return st.breathe()
+}
+
+// expire removes some of what has lived its time. It is for the end of records, not for barriers: what it writes to has to
+// wait for the next checkpoint before it can be evicted, so that memory would be short again after each of them, and no
+// record would ever be taken where one follows the other.
+func (st *subtask) expire() {
+	if st.short {
+		return
+	}
+	for _, op := range st.keyed {
+		op.expire()
+	}
 }
 
 // send has no record wait for later ones.
@@ -298,9 +311,6 @@ func (st *subtask) workOff() error {
 
 // breathe gathers for a moment, and takes over what was loaded meanwhile. No reference into state is in use here.
 func (st *subtask) breathe() error {
-	for _, op := range st.keyed {
-		op.expire()
-	}
 	st.gather(st.gatherNow())
 	return st.maintain()
 }
@@ -391,7 +401,11 @@ func (st *subtask) barrier(c command) error {
 	st.stopped = st.stopped || c.stop
 	st.asked = true // this checkpoint is one
 	a := &ack{id: c.barrier, subtask: st.index, watermarks: map[*node]Time{}, splits: map[*node][]meta.Split{}, txns: map[*node][]meta.Txn{}}
-	if err := st.endBatch(); err != nil {
+	if err := st.workOff(); err != nil {
+		return err
+	}
+	st.send()
+	if err := st.breathe(); err != nil {
 		return err
 	}
 	if st.source != nil {
