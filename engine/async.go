@@ -45,8 +45,10 @@ var ErrTimeout = errors.New("call has timed out")
 // The records whose results have not gone on are part of each checkpoint: they are called for again after a restore, so
 // a call may happen more than once, and its effect outside should be the same then. T is kept as in a [ListState].
 //
-// An error of call that is not repeated, or a panic, ends the attempt. late, of which one may be given, makes the result of
-// a record whose call has timed out; it runs in the subtask and must return at once.
+// An error of call that is not repeated, or a panic, ends the attempt. The job is restarted as [Options.Restart] says, also
+// if the same record fails each time: what is called may be down. Mark an error by [Permanent] if it is the record's. late,
+// of which one may be given, makes the result of a record whose call has timed out; it runs in the subtask and must return
+// at once.
 func Async[T, U any](in Stream[T], uid string, o AsyncOptions, call func(context.Context, T) (U, error), late ...func(T) (U, error)) Stream[U] {
 	n := in.from.node.job.add("async", uid, in.from)
 	n.stateful, n.apart = true, true

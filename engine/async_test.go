@@ -322,7 +322,35 @@ func TestAsyncRetry(t *testing.T) {
 	}
 }
 
-// TestAsyncFailures: what goes wrong in a call ends the attempt and names the record; a panic has a stack.
+// TestAsyncOutage: a job outlives what it calls, however often the same record fails meanwhile.
+func TestAsyncOutage(t *testing.T) {
+	for name, o := range map[string]engine.AsyncOptions{"error": {Capacity: 1}, "timeout": {Capacity: 1, Timeout: time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			log, job := newLog(), engine.NewJob("outage")
+			out := engine.Async(engine.From(job, "in", engine.SliceSource(1, 2, 3)), "ask", o, func(ctx context.Context, n int) (string, error) {
+				if n != 2 || calls.Add(1) > 6 {
+					return fmt.Sprint(n), nil
+				}
+				if o.Timeout > 0 {
+					<-ctx.Done()
+				}
+				return "", errors.New("down")
+			})
+			engine.To(out, "out", log)
+			r := start(t, job, engine.Options{Restart: quick()})
+			if err := r.Wait(); err != nil || r.Stats().Restarts != 6 {
+				t.Errorf("Wait = %v after %d restarts, want none after 6", err, r.Stats().Restarts)
+			}
+			if rows := log.rows(); !slices.Equal(rows, []string{"1", "2", "3"}) {
+				t.Errorf("rows %q", rows)
+			}
+		})
+	}
+}
+
+// TestAsyncFailures: what goes wrong in a call ends the attempt and names the record; a panic has a stack, and is the record's
+// fault the third time.
 func TestAsyncFailures(t *testing.T) {
 	for name, fail := range map[string]func() (string, error){
 		"error":  func() (string, error) { return "", errors.New("boom") },
@@ -339,8 +367,10 @@ func TestAsyncFailures(t *testing.T) {
 				return "", nil
 			})
 			engine.To(out, "out", newLog())
-			err := start(t, job, engine.Options{Restart: quick()}).Wait() // the third time it is a poison record
-			if !errors.Is(err, engine.ErrPoison) {
+			restart := quick()
+			restart.Attempts = 5
+			err := start(t, job, engine.Options{Restart: restart}).Wait()
+			if err == nil || errors.Is(err, engine.ErrPoison) != (name != "error") {
 				t.Errorf("Wait = %v", err)
 			}
 			op, ok := errors.AsType[*engine.OperatorError](err)

@@ -242,7 +242,7 @@ func (t *asyncTask[T, U]) failRecord(e *asyncEntry[T, U], err error) {
 	if broke(err) {
 		panic(err)
 	}
-	panic(&OperatorError{UID: t.node.uid, Record: printed(e.val), Position: e.origin.String(), Err: err})
+	panic(&OperatorError{UID: t.node.uid, Record: printed(e.val), Position: e.origin.String(), Err: err, called: true})
 }
 
 // finish has a result, which goes on at once if nothing is to come before it.

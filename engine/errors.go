@@ -11,7 +11,8 @@ var (
 	// ErrCancelled reports a run that was cancelled.
 	ErrCancelled = errors.New("job was cancelled")
 
-	// ErrPoison reports a record that failed the same operator three times running.
+	// ErrPoison reports a record that failed the same operator three times running. An error of a call of [Async] does not
+	// count: what is called may be down.
 	ErrPoison = errors.New("poison record")
 
 	// ErrStuck reports a task, a sink or storage that did not return within the shutdown timeout, and names it.
@@ -54,6 +55,8 @@ type OperatorError struct {
 	// Position is where the record in hand was read: source, split, and the position that its batch begins after. It is empty
 	// for timers and windows and what they have sent, behind an [Async], and for its calls after a restore.
 	Position string
+
+	called bool // the error is a call's: not the record may be to blame, but what was called
 }
 
 // Error names the operator and, where there are any, the key, the record and its position.

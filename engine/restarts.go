@@ -79,7 +79,7 @@ func (p *restarts) scaled(factor float64) time.Duration {
 // poison finds the record that fails the same operator again and again.
 func (p *restarts) poison(err error) error {
 	op, ok := errors.AsType[*OperatorError](err)
-	if !ok || op.Record == "" {
+	if !ok || op.Record == "" || op.called {
 		p.signature, p.same = "", 0
 		return nil
 	}

@@ -77,6 +77,7 @@ func TestPoisonCount(t *testing.T) {
 	at := func(uid, record string) error {
 		return &OperatorError{UID: uid, Record: record, Err: errors.New("bad")}
 	}
+	call := &OperatorError{UID: "a", Record: "1", Err: errors.New("down"), called: true}
 	tests := map[string]struct {
 		fails  []error
 		poison bool
@@ -87,6 +88,8 @@ func TestPoisonCount(t *testing.T) {
 		"another uid":     {[]error{at("a", "1"), at("a", "1"), at("b", "1"), at("a", "1")}, false},
 		"no record":       {[]error{at("a", ""), at("a", ""), at("a", "")}, false},
 		"others between":  {[]error{at("a", "1"), at("a", "1"), errors.New("net"), at("a", "1")}, false},
+		"calls":           {[]error{call, call, call, call}, false},
+		"call between":    {[]error{at("a", "1"), at("a", "1"), call, at("a", "1")}, false},
 		"wrapped":         {[]error{at("a", "1"), errors.Join(at("a", "1")), at("a", "1")}, true},
 		"late, but three": {[]error{at("a", "2"), at("a", "1"), at("a", "1"), at("a", "1")}, true},
 	}
