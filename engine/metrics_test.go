@@ -141,7 +141,7 @@ func TestMetrics(t *testing.T) {
 	}
 	mark := float64(t0.Add(59*time.Minute).UnixMilli()) - 1e-6
 	for name, want := range map[string]float64{
-		"in numRecordsIn": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
+		"in numRecordsIn": 2, "in numRecordsOut": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
 		"sum numFiredTimers": 1, "out numFiredTimers": 0,
 		"sum currentInputNWatermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
 		" lastCheckpointRestoreTimestamp": float64(t0.UnixMilli()),

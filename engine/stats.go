@@ -40,7 +40,7 @@ type Stats struct {
 // OperatorStats are the counters of one source, sink or stateful operator.
 type OperatorStats struct {
 	UID, Kind     string
-	In, Out       int64
+	In, Out       int64 // a source sends what it reads; a sink sends nothing
 	Late, Skipped int64
 	Timers        int64         // that have fired, those of windows included
 	Pages         int64         // of state, 4 KiB each
@@ -156,6 +156,14 @@ func (op *OperatorStats) add(t SubtaskStats) {
 	op.Subtasks = append(op.Subtasks, t)
 }
 
+// passOn has a source send what it reads.
+func (op *OperatorStats) passOn() {
+	op.Out = op.In
+	for i := range op.Subtasks {
+		op.Subtasks[i].Out = op.Subtasks[i].In
+	}
+}
+
 // report sums the subtasks' counters, nodes in graph order.
 func (a *attempt) report() (all Stats) {
 	all.Watermark = MaxTime
@@ -183,6 +191,9 @@ func (a *attempt) report() (all Stats) {
 		}
 		op.Inputs, op.Splits = a.inputsOf(n), a.splitsOf(n)
 		op.In, op.Out, op.Late, op.Skipped, op.Timers = sum.in, sum.out, sum.late, sum.skipped, sum.timers
+		if n.source != nil {
+			op.passOn()
+		}
 		all.Operators = append(all.Operators, op)
 		all.Late += sum.late
 		all.Skipped += sum.skipped
