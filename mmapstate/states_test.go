@@ -115,8 +115,8 @@ func TestTypedStatesSurviveARestore(t *testing.T) {
 }
 
 type secret struct {
-	name string
-	n    int64
+	_ string
+	_ int64
 }
 
 type held struct {
@@ -128,7 +128,7 @@ type held struct {
 type shownInPart struct {
 	sync.Mutex
 	Name  string
-	n     int64
+	_     int64
 	When  time.Time
 	Large *big.Int
 	Set   map[string]struct{}
