@@ -137,8 +137,7 @@ func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int, stop fu
 			t.Fatal(err)
 		}
 		for range perPhase {
-			gate <- true
-			<-reached
+			step(t, r, gate, reached)
 			cp, err := r.Checkpoint(t.Context())
 			if errors.Is(err, meta.ErrAborted) {
 				break // the input has ended, and with it the job
@@ -163,6 +162,24 @@ func recordRun(t *testing.T, disk *vfs.Crash, all []event, phases []int, stop fu
 		if err := r.Wait(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// step lets the source give one step and waits until its last record has come through; a job that ends before it fails the test.
+func step(t *testing.T, r *engine.Running, gate chan<- bool, reached <-chan bool) {
+	t.Helper()
+	select {
+	case gate <- true:
+	case <-r.Done():
+		t.Fatalf("the job ended before its next step: %v", r.Wait())
+	}
+	select {
+	case <-reached:
+	case <-r.Done(): // maybe behind the last step
+		if len(reached) == 0 {
+			t.Fatalf("the job ended within a step: %v", r.Wait())
+		}
+		<-reached
 	}
 }
 

@@ -58,8 +58,8 @@ var orders = []order{
 		"if err := s.syncRenames(); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn s.publish(h)",
 		"\tif err := s.publish(h); err != nil {\n\t\treturn err\n\t}\n\treturn s.syncRenames()"),
 	before("order-publish-commit", "engine/coordinator.go", "true",
-		"c.durable = slices.Clone(txns)\n\t\tc.commit(ctx)",
-		"\tgo func() {\n\t\tc.a.step(r.name(), \"starts\")\n\t\tp := publication{round: r, txns: txns}"),
+		"c.durable = slices.Clone(c.open)\n\t\tc.commit(ctx)",
+		"\tctx, r.cancel = context.WithCancelCause(ctx)\n"),
 	before("handle-until-committed", "engine/coordinator.go", "true", "c.open = nil", "\tc.commit(ctx)\n\treturn nil\n"),
 }
 
