@@ -136,6 +136,52 @@ func TestTTLInEventTime(t *testing.T) {
 	}
 }
 
+// TestExpiryIsForRecords takes checkpoints of a job at rest whose state has lived its time: they write nothing. What a barrier
+// removed would be dirty until the next checkpoint, and a job short of memory would go from barrier to barrier.
+func TestExpiryIsForRecords(t *testing.T) {
+	const keys = 3_000
+	in, last := make(chan event), make(chan bool, 1)
+	job := engine.NewJob("at rest")
+	src := engine.From(job, "in", engine.FromChannel(in, 64), engine.EventTime(func(e event) time.Time { return e.At }, engine.Monotonous()))
+	found := engine.Process(engine.KeyBy(src, func(e event) int64 { return e.N }), "mortals",
+		func(s *engine.Setup) engine.Processor[int64, event, string] {
+			cell := engine.NewCell[int64](s, "cell", engine.TTL(life))
+			return engine.Func[int64, event, string](func(ctx *engine.Context, _ int64, e event, _ engine.Out[string]) error {
+				*cell.Ref(ctx)++
+				if e.N == keys {
+					last <- true
+				}
+				return nil
+			})
+		})
+	engine.To(found, "out", newLog())
+	r := start(t, job, engine.Options{Checkpoints: engine.Checkpoints{Dir: t.TempDir()}})
+	for n := range int64(keys + 1) {
+		at := t0
+		if n == keys {
+			at = t0.Add(10 * life)
+		}
+		select {
+		case in <- event{N: n, At: at}:
+		case <-r.Done():
+			t.Fatal(r.Wait())
+		}
+	}
+	<-last
+	for i := range 4 {
+		cp, err := r.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrote := cp.Bytes > 0; wrote != (i == 0) {
+			t.Errorf("checkpoint %d wrote %d bytes", cp.ID, cp.Bytes)
+		}
+	}
+	if err := r.Cancel(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTTLIsRefused names the state and what to use.
 func TestTTLIsRefused(t *testing.T) {
 	job := engine.NewJob("refused")
