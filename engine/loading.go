@@ -163,21 +163,20 @@ func (st *subtask) maintain() error {
 
 // rest is idle between two batches, with the alarm set. While state is loaded in the background there will be more to take
 // over soon: again rings then, too.
-func (st *subtask) rest() (again <-chan time.Time, stop func(), err error) {
+func (st *subtask) rest() (again <-chan time.Time, err error) {
 	if err := st.maintain(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	st.setAlarm()
-	if again, stop = st.idle(); again != nil {
-		return again, stop, nil
+	if again := st.idle(); again != nil {
+		return again, nil
 	}
 	for _, op := range st.keyed {
 		if op.store.Loading() {
-			t := time.NewTimer(gatherAgain)
-			return t.C, func() { t.Stop() }, nil
+			return st.again.set(gatherAgain), nil
 		}
 	}
-	return nil, stop, nil
+	return nil, nil
 }
 
 // spoilt prefers the failure of a store to what a user's function that has recovered it made of it.

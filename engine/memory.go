@@ -102,7 +102,7 @@ func (st *subtask) settle(stats *nodeStats) error {
 	start := st.a.o.Clock.Now()
 	defer func() { stats.memoryWaited.Add(int64(st.a.o.Clock.Now().Sub(start))) }()
 	for {
-		again, stop := st.idle()
+		again := st.idle()
 		if again == nil {
 			return nil
 		}
@@ -110,7 +110,7 @@ func (st *subtask) settle(stats *nodeStats) error {
 		case <-again:
 		case <-st.ctx.Done():
 		}
-		stop()
+		st.again.clear()
 		if st.step("waits for the checkpoint"); st.ctx.Err() != nil {
 			return context.Cause(st.ctx)
 		}

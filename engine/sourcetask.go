@@ -274,7 +274,7 @@ func (s *sourceTask[T]) next(commands <-chan command) error {
 
 // wait handles the next thing that happens.
 func (s *sourceTask[T]) wait(commands <-chan command) error {
-	again, stop, err := s.st.rest()
+	again, err := s.st.rest()
 	if err != nil {
 		return err
 	}
@@ -296,7 +296,7 @@ func (s *sourceTask[T]) wait(commands <-chan command) error {
 	case <-s.st.ctx.Done():
 	}
 	s.st.spend(busy)
-	stop()
+	s.st.again.clear()
 	s.st.step("wakes")
 	rung = s.st.alarm.rang(rung) // one that is not served now rings again
 	switch {

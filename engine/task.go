@@ -80,6 +80,7 @@ type subtask struct {
 	read      time.Time // what the job's clock said at the beginning of the batch
 	now       Time      // the same
 	alarm     alarm     // set while the subtask waits for a time to come
+	again     bell      // set while it waits and may have more to gather soon
 	time      inputTime
 	asleep    bool // the tasks behind were told to go on without this subtask's time
 	watermark Time
@@ -190,7 +191,7 @@ func (st *subtask) loop() error {
 		}
 		m, in, ok := st.take()
 		if !ok {
-			again, stop, err := st.rest()
+			again, err := st.rest()
 			if err != nil {
 				return err
 			}
@@ -206,7 +207,7 @@ func (st *subtask) loop() error {
 			case <-st.ctx.Done():
 			}
 			st.spend(busy)
-			stop()
+			st.again.clear()
 			st.step("wakes")
 			if st.ctx.Err() != nil {
 				return context.Cause(st.ctx)
@@ -440,16 +441,15 @@ func (st *subtask) gather(budget time.Duration) {
 }
 
 // idle is called before the subtask waits: whatever can be gathered is gathered now. While a checkpoint is in flight
-// there may be more to gather soon, when its writer has made room: again rings when to look. Call stop after the wait.
-func (st *subtask) idle() (again <-chan time.Time, stop func()) {
+// there may be more to gather soon, when its writer has made room: again rings when to look, and is cleared after the wait.
+func (st *subtask) idle() (again <-chan time.Time) {
 	st.gather(time.Hour)
 	for _, op := range st.keyed {
 		if done, _ := op.store.Settle(); !done {
-			t := time.NewTimer(gatherAgain)
-			return t.C, func() { t.Stop() }
+			return st.again.set(gatherAgain)
 		}
 	}
-	return nil, func() {}
+	return nil
 }
 
 // pause is called between timers of a long run of them.
@@ -471,10 +471,9 @@ func (st *subtask) put(to *inbox, in int, m message) {
 	}
 	st.spend(backPressured)
 	for done := false; !done; {
-		again, stop := st.idle()
 		var err error
-		done, err = to.put(st.ctx, in, m, again, st.step)
-		if stop(); err != nil {
+		done, err = to.put(st.ctx, in, m, st.idle(), st.step)
+		if st.again.clear(); err != nil {
 			panic(err)
 		}
 	}

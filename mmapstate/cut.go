@@ -15,6 +15,9 @@ import (
 // chunkBytes is about how many saved bytes travel together, so that the queue's lock is taken once for many pages.
 const chunkBytes = 64 << 10
 
+// chunkHeads is how many pages a chunk has room for at first: enough of whole ones.
+const chunkHeads = chunkBytes/pageSize + 1
+
 // spareChunks bounds the chunks that outlive their cut, about a megabyte. Making one takes longer than any update should,
 // and the first update of a frozen line would pay for it.
 const spareChunks = 16
@@ -227,7 +230,7 @@ func (c *cut) fresh() *meta.Chunk {
 		c.pool = c.pool[:n-1]
 		return ch
 	}
-	return &meta.Chunk{Lines: make([]byte, 0, chunkBytes+pageSize)}
+	return &meta.Chunk{Heads: make([]meta.Head, 0, chunkHeads), Lines: make([]byte, 0, chunkBytes+pageSize)}
 }
 
 // blankCut makes a cut without content that has room for so many shards and their states.

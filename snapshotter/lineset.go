@@ -16,8 +16,9 @@ const setPages = 1 << 26
 // lines are those that the finished file has; ok is false if some have no number.
 func (p *packer) lineSet() (set lineSet, ok bool) {
 	set, ok = lineSet{}, true
+	var s lines
 	for id, x := range p.shards {
-		var s lines
+		s.some, s.whole = s.some[:0], s.whole[:0]
 		for _, pl := range x.places {
 			if pl.page >= setPages {
 				ok = false

@@ -24,6 +24,7 @@ type packer struct {
 	held    []record // not written yet; lines alias arena
 	arena   []byte
 	out     []byte
+	block   []record // being packed
 	shards  map[meta.ShardID]*shardIndex
 	records int64
 	lines   int64
@@ -73,6 +74,7 @@ func (p *packer) flush() error {
 	if err := p.start(); err != nil {
 		return err
 	}
+	p.grow()
 	p.out = p.out[:0]
 	p.blocks(func(r record) bool { return r.mask == meta.AllLines }, pageBlockPages*(recordHead+meta.PageSize))
 	p.blocks(func(r record) bool { return r.mask != meta.AllLines }, lineBlockBytes)
@@ -83,18 +85,17 @@ func (p *packer) flush() error {
 // blocks packs the held records that match into blocks of at most limit bytes at the end of out.
 func (p *packer) blocks(match func(record) bool, limit int) {
 	start := len(p.out)
-	var block []record
 	end := func() {
-		if len(block) == 0 {
+		if len(p.block) == 0 {
 			return
 		}
 		e := extent{offset: p.size + int64(start), length: int64(len(p.out) - start), hash: hashOf(p.out[start:])}
 		at := e.offset
-		for _, r := range block {
-			p.shard(r.shard).add(r.page, r.mask, at, e)
+		for _, r := range p.block {
+			p.shards[r.shard].add(r.page, r.mask, at, e)
 			at += int64(r.size())
 		}
-		start, block = len(p.out), block[:0]
+		start, p.block = len(p.out), p.block[:0]
 		runtime.Gosched() // the owner's next batch matters more than this file
 	}
 	for _, r := range p.held {
@@ -105,9 +106,21 @@ func (p *packer) blocks(match func(record) bool, limit int) {
 			end()
 		}
 		p.out = r.append(p.out)
-		block = append(block, r)
+		p.block = append(p.block, r)
 	}
 	end()
+}
+
+// grow makes room in the indexes for what is held, which is sorted by shard.
+func (p *packer) grow() {
+	for first, end := 0, 0; first < len(p.held); first = end {
+		id := p.held[first].shard
+		for end < len(p.held) && p.held[end].shard == id {
+			end++
+		}
+		x := p.shard(id)
+		x.places = slices.Grow(x.places, end-first)
+	}
 }
 
 func (p *packer) shard(id meta.ShardID) *shardIndex {
