@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -127,6 +128,13 @@ type watchedCut struct {
 	a     *attempt
 	task  string
 	begun bool
+	ahead given // what Next gives next, if that is known
+}
+
+// given is what a cut has given its writer.
+type given struct {
+	chunk *meta.Chunk
+	err   error
 }
 
 // Base is what a writer asks for first.
@@ -138,10 +146,40 @@ func (c *watchedCut) Base() meta.Base {
 	return c.Cut.Base()
 }
 
+// Next has the writer see how things stand at its turn. The cut wakes it before that, and which of the chunk and the end of
+// the cut it sees then depends on who is faster.
 func (c *watchedCut) Next(ctx context.Context) (*meta.Chunk, error) {
-	ch, err := c.Cut.Next(ctx)
+	g := c.ahead
+	if g == (given{}) {
+		g.chunk, g.err = c.Cut.Next(ctx)
+	}
 	c.a.step(c.task, "has something")
-	return ch, err
+	c.ahead = c.look()
+	switch {
+	case ctx.Err() != nil:
+		g = c.drop(g, ctx.Err())
+	case errors.Is(c.ahead.err, meta.ErrAborted):
+		g = c.drop(g, c.ahead.err)
+	}
+	return g.chunk, g.err
+}
+
+// look is Next without waiting.
+func (c *watchedCut) look() (g given) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if g.chunk, g.err = c.Cut.Next(ended); errors.Is(g.err, context.Canceled) {
+		return given{}
+	}
+	return g
+}
+
+// drop gives a chunk back that nobody wants any more.
+func (c *watchedCut) drop(g given, err error) given {
+	if g.chunk != nil {
+		c.Release(g.chunk)
+	}
+	return given{err: err}
 }
 
 type watchedWanter struct {
