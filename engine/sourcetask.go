@@ -2,13 +2,9 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -48,6 +44,7 @@ func From[T any](j *Job, uid string, src Source[T], t ...Times[T]) Stream[T] {
 	var times Times[T]
 	if len(t) > 0 {
 		times = t[0]
+		n.wants(times.at != nil, "function that takes event time")
 	}
 	if len(t) > 1 {
 		j.mistake("source %q: more than one event time", uid)
@@ -80,28 +77,6 @@ type sourceTask[T any] struct {
 	over    bool            // it has: there will be no further splits
 	group   *alignment      // nil: none
 	moved   <-chan struct{} // closed when the group has moved on since align
-}
-
-type splitTask[T any] struct {
-	name    splitName
-	pos     Position
-	maxTime Time
-	done    bool
-	asleep  bool
-	heard   time.Time    // when the last record came
-	waiting atomic.Int32 // batches that its reader has for the task
-	stats   *splitStats
-	stand   *stand // in the group, if there is one
-	ahead   bool   // of the group, by too much
-	batches[T]
-}
-
-type filledBatch[T any] struct {
-	split *splitTask[T]
-	batch *Batch[T]
-	pos   Position
-	took  time.Duration // to read it
-	err   error
 }
 
 func (s *sourceTask[T]) run() error {
@@ -155,82 +130,6 @@ func (s *sourceTask[T]) begin(ctx context.Context, commands <-chan command) erro
 			return err
 		}
 		s.st.gather(time.Hour) // there is no state yet
-	}
-}
-
-// assign takes the splits of this subtask, with the positions that the checkpoint has for them.
-func (s *sourceTask[T]) assign() {
-	var told []*splitStats
-	for i, sp := range s.st.a.splits[s.n].list {
-		if i%s.st.plan.subtasks != s.st.index {
-			continue
-		}
-		p := &splitTask[T]{name: splitName{s.n.uid, sp.ID}, stats: &splitStats{id: sp.ID}, maxTime: MinTime, heard: s.st.read, batches: newBatches[T](s.st.a.readSize)}
-		if r, ok := s.st.a.restored.split(s.n.uid, sp.ID); ok {
-			p.pos, p.maxTime, p.done = Position(r.Position), Time(r.MaxTime), r.Done
-		}
-		p.lend()
-		s.splits = append(s.splits, p)
-		told = append(told, p.stats)
-	}
-	s.tell()
-	s.stats.splits.Store(&told)
-}
-
-// read is the goroutine of one split. However it ends, its task is told.
-func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- filledBatch[T]) {
-	send := func(f filledBatch[T]) bool {
-		p.waiting.Add(1)
-		select {
-		case to <- f:
-			return f.err == nil
-		case <-ctx.Done():
-			return false
-		}
-	}
-	returned := false
-	defer func() {
-		err := errGoexit
-		if v := recover(); v != nil {
-			err = panicked(v)
-		}
-		if !returned {
-			failed := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.name.id, err), Stack: debug.Stack()}
-			send(filledBatch[T]{split: p, batch: newBatch[T](0), err: failed})
-		}
-	}()
-	s.readSplit(ctx, p, send)
-	returned = true
-}
-
-func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(filledBatch[T]) bool) {
-	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.name.id)
-	s.st.a.step(name, "starts")
-	r, err := s.src.Open(ctx, Split{ID: p.name.id}, p.pos)
-	if err == nil && r == nil {
-		err = errors.New("the source opened no reader")
-	}
-	if err != nil {
-		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: fmt.Errorf("open: %w", err)}) // also io.EOF, which ends no split here
-		return
-	}
-	defer r.Close()
-	for {
-		var b *Batch[T]
-		select {
-		case b = <-p.free:
-		case <-ctx.Done():
-		}
-		if s.st.a.step(name, "reads"); ctx.Err() != nil {
-			return
-		}
-		b.Reset()
-		start := time.Now()
-		err := r.Read(ctx, b)
-		f := filledBatch[T]{p, b, r.Position(), time.Since(start), err}
-		if s.st.a.step(name, "has read"); !send(f) {
-			return
-		}
 	}
 }
 
@@ -428,119 +327,6 @@ func (s *sourceTask[T]) pass(p *splitTask[T], recs []T) error {
 	}
 	s.out.send(stretch[T]{recs, at})
 	return nil
-}
-
-func (s *sourceTask[T]) readTimes(recs []T, at []Time) error {
-	s.hand.take(recs)
-	for i := range recs {
-		s.hand.i = i
-		t := TimeOf(s.times.at(recs[i]))
-		if t == MinTime || t == MaxTime {
-			return Permanent(&OperatorError{UID: s.n.uid, Record: printed(recs[i]),
-				Err: errors.New("event time is outside the years 1678 to 2261")})
-		}
-		at[i] = t
-	}
-	s.hand.done()
-	return nil
-}
-
-// seen is what a split keeps of the times that it has seen, with those of more records.
-func (s *sourceTask[T]) seen(seen Time, recs []T, at []Time) Time {
-	if s.times.next == nil {
-		return max(seen, slices.Max(at))
-	}
-	s.hand.take(recs)
-	for i := range recs {
-		s.hand.i = i
-		seen = s.times.see(seen, recs[i], at[i])
-	}
-	s.hand.done()
-	return seen
-}
-
-// silent says that nothing is to be had from the split for now. One whose records wait for the task is not silent, however
-// long it takes.
-func (p *splitTask[T]) silent() bool { return !p.done && !p.ahead && p.waiting.Load() == 0 }
-
-// listen has the alarm ring when the first split that is awake will have been silent for too long.
-func (s *sourceTask[T]) listen() {
-	if s.times.idle == 0 || s.st.stopped {
-		return
-	}
-	for _, p := range s.splits {
-		if p.silent() && !p.asleep {
-			s.st.alarm.set(p.heard.Add(s.times.idle))
-		}
-	}
-}
-
-// doze marks the splits that have been silent for too long, so that time goes on without them.
-func (s *sourceTask[T]) doze() {
-	if s.times.idle == 0 || s.st.stopped {
-		return
-	}
-	for _, p := range s.splits {
-		p.asleep = p.silent() && s.st.read.Sub(p.heard) >= s.times.idle
-	}
-}
-
-// tick moves time on to what the splits allow, and reports the end of the input.
-func (s *sourceTask[T]) tick() error {
-	if err := s.st.endBatch(); err != nil {
-		return err
-	}
-	return s.moveOn()
-}
-
-// midway is tick within a large batch: what is collected for other tasks waits for more if time stands still.
-func (s *sourceTask[T]) midway() error {
-	if err := s.st.workOff(); err != nil {
-		return err
-	}
-	s.st.expire()
-	if err := s.st.breathe(); err != nil {
-		return err
-	}
-	return s.moveOn()
-}
-
-func (s *sourceTask[T]) moveOn() error {
-	s.align()
-	s.tell()
-	defer func() { s.stats.watermark.Store(int64(s.st.watermark)) }()
-	least, greatest, awake, done := MaxTime, MinTime, false, true
-	for _, p := range s.splits {
-		if p.done {
-			continue
-		}
-		done = false
-		w := s.times.after(p.maxTime)
-		greatest = max(greatest, w)
-		if !p.asleep {
-			least, awake = min(least, w), true
-		}
-	}
-	if awake {
-		s.st.wake()
-		return s.st.advance(least)
-	}
-	if !done || !s.st.a.splits[s.n].final && !s.over { // no time to expect from here for now
-		if err := s.st.advance(greatest); err != nil {
-			return err
-		}
-		s.st.sleep()
-		return nil
-	}
-	if s.ended {
-		return nil
-	}
-	s.ended = true
-	s.st.wake()
-	if err := s.st.advance(MaxTime); err != nil {
-		return err
-	}
-	return s.st.ended()
 }
 
 // snapshot adds the positions of the splits, as of the last batch that went through.
