@@ -54,9 +54,8 @@ func Async[T, U any](in Stream[T], uid string, o AsyncOptions, call func(context
 	n.stateful, n.apart = true, true
 	n.fingerprint = "async, calls"
 	o.check(n)
+	n.wants(call != nil, "function to call")
 	switch {
-	case call == nil:
-		n.job.mistake("%s: no function to call", n.label())
 	case len(late) > 1:
 		n.job.mistake("%s: more than one function for calls that time out", n.label())
 	case len(late) == 1 && o.Timeout == 0:

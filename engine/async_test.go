@@ -537,7 +537,7 @@ func randomAsync(t *testing.T, seed uint64) error {
 		})
 		again := engine.Async(called, "again", engine.AsyncOptions{Unordered: true}, func(_ context.Context, e event) (event, error) { return e, nil })
 		w := engine.Window(engine.KeyBy(again, func(e event) string { return e.Key }), engine.Tumbling(5*time.Minute))
-		engine.To(engine.Map(w.Late(), func(e event) event { late.Add(1); return e }), "late", engine.SinkFunc[event](nil))
+		engine.To(engine.Map(w.Late(), func(e event) event { late.Add(1); return e }), "late", nowhere[event]())
 		engine.To(engine.Aggregate(w, "sum", sum{}), "sums", flakyLog(d, sums))
 		return job
 	}

@@ -21,7 +21,7 @@ func ProcessBroadcast[K comparable, In, R, O any, P BroadcastProcessor[K, In, R,
 	records, all := n.ins[0], n.ins[1]
 	in.exchange(n, records)
 	broadcast[R](n, all)
-	out := declareProcess[K, O](n, func(s *Setup) { newP(s) })
+	out := declareProcess[K, O](n, constructor(n, newP))
 	n.build = func(st *subtask) {
 		p := &broadcastTask[K, In, R, O, P]{broadcastOp: newBroadcastOp[K, R, O](st, n, out)}
 		p.user = makeProcess(p.processOp, newP)

@@ -67,7 +67,7 @@ func TestBackOffByTheClock(t *testing.T) {
 			return errors.New("not now")
 		}
 		return nil
-	}), "out", engine.SinkFunc[int](nil))
+	}), "out", nowhere[int]())
 	o := engine.Options{Clock: clock, Restart: engine.Restart{InitialDelay: time.Hour, MaxDelay: time.Hour, Jitter: -1}}
 	o.Hooks.Restart = func(_ int, after time.Duration, _ error) { failed <- after }
 	r := start(t, job, o)
@@ -133,7 +133,7 @@ func TestTTLByTheClock(t *testing.T) {
 			return nil
 		}
 	})
-	engine.To(out, "out", engine.SinkFunc[int](nil))
+	engine.To(out, "out", nowhere[int]())
 	start(t, job, engine.Options{Clock: clock})
 	for i, step := range []struct {
 		after time.Duration

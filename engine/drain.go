@@ -10,7 +10,7 @@ import (
 
 // Drain ends the input where the sources stand now, as if it were bounded and ended there: time runs to its end, windows
 // close and timers fire, a last checkpoint is taken, the sinks commit, and the job is Finished. It returns when that is
-// done. Nothing is left to resume; to go on later, use Stop.
+// done. Nothing is left to resume; to go on later, use Stop. A job that has finished already is not an error.
 //
 // If the attempt fails before, Drain returns an error with meta.ErrAborted. The job is restarted, as always, and reads on
 // where its newest checkpoint stands, unless that has the end of the input already: then it finishes. When ctx ends first,
@@ -20,7 +20,7 @@ func (r *Running) Drain(ctx context.Context) error {
 	select {
 	case r.drains <- answer:
 	case <-r.done:
-		return r.ended()
+		return r.drained(answer)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

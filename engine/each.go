@@ -17,7 +17,7 @@ func (f EachFunc[In, O]) OnRecord(ctx *Context, in In, out Out[O]) error { retur
 func ProcessEach[In, O any, P EachProcessor[In, O]](in Stream[In], uid string, newP func(*Setup) P) Stream[O] {
 	n := in.from.node.job.add("process each", uid, in.from)
 	forward[In](n.ins[0])
-	out := declare[O](n, nil, func(s *Setup) { newP(s) })
+	out := declare[O](n, nil, constructor(n, newP))
 	n.build = func(st *subtask) {
 		p := &eachTask[In, O]{processOp: newProcessOp[uint32, O](st, n, out)}
 		p.onRecord = makeProcess(p.processOp, newP).OnRecord

@@ -14,7 +14,7 @@ func ProcessEachBroadcast[In, R, O any, P EachBroadcastProcessor[In, R, O]](in S
 	records, all := n.ins[0], n.ins[1]
 	forward[In](records)
 	broadcast[R](n, all)
-	out := declare[O](n, nil, func(s *Setup) { newP(s) })
+	out := declare[O](n, nil, constructor(n, newP))
 	n.build = func(st *subtask) {
 		p := &eachBroadcastTask[In, R, O]{broadcastOp: newBroadcastOp[uint32, R, O](st, n, out)}
 		user := makeProcess(p.processOp, newP)

@@ -34,7 +34,7 @@ func failing(in engine.Source[event], heal <-chan struct{}) *engine.Job {
 			return errors.New("not yet")
 		}
 	})
-	engine.To(out, "out", engine.SinkFunc[event](nil))
+	engine.To(out, "out", nowhere[event]())
 	return job
 }
 
@@ -99,7 +99,7 @@ func TestStopMeetsFailure(t *testing.T) {
 		<-goOn
 		return errors.New("failed meanwhile")
 	})
-	engine.To(out, "out", engine.SinkFunc[event](nil))
+	engine.To(out, "out", nowhere[event]())
 	r := start(t, job, engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: t.TempDir()}})
 	until(t, "the record", busy)
 	ended, end := context.WithCancel(t.Context())
@@ -192,7 +192,7 @@ func TestStuck(t *testing.T) {
 		}, `source "in"`},
 		"Map": {func(_, _ chan struct{}, hang func()) *engine.Job {
 			job := engine.NewJob("stuck")
-			engine.To(engine.Map(engine.From(job, "in", engine.SliceSource(1)), func(n int) int { hang(); return n }), "out", engine.SinkFunc[int](nil))
+			engine.To(engine.Map(engine.From(job, "in", engine.SliceSource(1)), func(n int) int { hang(); return n }), "out", nowhere[int]())
 			return job
 		}, `source "in" -> map at`},
 		"Commit": {func(_, _ chan struct{}, hang func()) *engine.Job {

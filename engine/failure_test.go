@@ -289,7 +289,7 @@ func TestHooksMayAsk(t *testing.T) {
 		}
 		return nil
 	})
-	engine.To(src, "out", engine.SinkFunc[event](nil))
+	engine.To(src, "out", nowhere[event]())
 	o := engine.Options{Restart: quick()}
 	o.Hooks = engine.Hooks{
 		Checkpoint:       func(engine.Checkpoint) { ask() },
@@ -321,7 +321,7 @@ func TestPoison(t *testing.T) {
 				}
 				return nil
 			})
-			engine.To(out, "out", engine.SinkFunc[event](nil))
+			engine.To(out, "out", nowhere[event]())
 			return job
 		},
 		"Map that panics": func(fails func(event) bool) *engine.Job {
@@ -346,7 +346,7 @@ func TestPoison(t *testing.T) {
 					return nil
 				}
 			})
-			engine.To(out, "out", engine.SinkFunc[event](nil))
+			engine.To(out, "out", nowhere[event]())
 			return job
 		},
 	}
@@ -390,7 +390,7 @@ func TestPoisonBehindPointers(t *testing.T) {
 		}
 		return nil
 	})
-	engine.To(out, "out", engine.SinkFunc[event](nil))
+	engine.To(out, "out", nowhere[event]())
 	r := start(t, job, engine.Options{Restart: engine.Restart{Attempts: 20, InitialDelay: time.Nanosecond, MaxDelay: time.Nanosecond}})
 	if err := r.Wait(); !errors.Is(err, engine.ErrPoison) || r.Stats().Restarts != 2 {
 		t.Errorf("Wait = %v after %d restarts, want %v after 2", err, r.Stats().Restarts, engine.ErrPoison)

@@ -199,3 +199,8 @@ func contains(t *testing.T, err error, parts ...string) {
 		}
 	}
 }
+
+// nowhere is a sink for what does not matter.
+func nowhere[T any]() engine.Sink[T] {
+	return engine.SinkFunc(func(context.Context, []T) error { return nil })
+}

@@ -78,7 +78,7 @@ func TestGraphMistakes(t *testing.T) {
 			src := engine.From(p.job, "plain", engine.SliceSource[event]())
 			byKey := engine.KeyBy(src, func(e event) string { return e.Key })
 			sink(engine.Aggregate(engine.Window(byKey, engine.Tumbling(time.Hour)), "a", sum{}))
-			engine.To(p.src, "rest", engine.SinkFunc[event](nil))
+			engine.To(p.src, "rest", nowhere[event]())
 		}, []string{"window over a stream without event time"}},
 		"join without event time": {func(p parts) {
 			src := engine.From(p.job, "plain", engine.SliceSource[event]())
@@ -94,7 +94,7 @@ func TestGraphMistakes(t *testing.T) {
 		"streams of two jobs": {func(p parts) {
 			other := engine.NewJob("other")
 			src := engine.From(other, "in", engine.SliceSource[event]())
-			engine.To(engine.Union(p.src, src), "all", engine.SinkFunc[event](nil))
+			engine.To(engine.Union(p.src, src), "all", nowhere[event]())
 		}, []string{"union at", "joins streams of the jobs", `"other"`}},
 		"cell that is not flat": {func(p parts) {
 			sink(engine.Process(p.byKey, "proc", anyCalls(func(s *engine.Setup) { engine.NewCell[textCell](s, "c") })))
@@ -107,11 +107,11 @@ func TestGraphMistakes(t *testing.T) {
 		}, []string{`window "agg"`, "accumulator", "Name"}},
 		"key with a float": {func(p parts) {
 			byKey := engine.KeyBy(p.src, func(e event) float64 { return 0 })
-			engine.To(engine.Process(byKey, "proc", func(*engine.Setup) engine.Func[float64, event, event] { return nil }), "out", engine.SinkFunc[event](nil))
+			engine.To(engine.Process(byKey, "proc", func(*engine.Setup) engine.Func[float64, event, event] { return nil }), "out", nowhere[event]())
 		}, []string{`process "proc"`, "key", "float"}},
 		"key with padding": {func(p parts) {
 			byKey := engine.KeyBy(p.src, func(e event) gapKey { return gapKey{} })
-			engine.To(engine.Process(byKey, "proc", func(*engine.Setup) engine.Func[gapKey, event, event] { return nil }), "out", engine.SinkFunc[event](nil))
+			engine.To(engine.Process(byKey, "proc", func(*engine.Setup) engine.Func[gapKey, event, event] { return nil }), "out", nowhere[event]())
 		}, []string{`process "proc"`, "key", "padding"}},
 		"timer of another key": {func(p parts) {
 			sink(engine.Process(p.byKey, "proc", anyCalls(func(s *engine.Setup) {
@@ -142,11 +142,11 @@ func TestGraphMistakes(t *testing.T) {
 		}, []string{`process "proc" has no side output "a" of string`}},
 		"negative bound": {func(p parts) {
 			src := engine.From(p.job, "neg", engine.SliceSource[event](), engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(-1)))
-			engine.To(src, "rest", engine.SinkFunc[event](nil))
-			engine.To(p.src, "rest2", engine.SinkFunc[event](nil))
+			engine.To(src, "rest", nowhere[event]())
+			engine.To(p.src, "rest2", nowhere[event]())
 		}, []string{`source "neg"`, "negative"}},
 		"parallelism of none": {func(p parts) {
-			engine.To(p.src.Parallelism(0), "out", engine.SinkFunc[event](nil))
+			engine.To(p.src.Parallelism(0), "out", nowhere[event]())
 		}, []string{`source "in": parallelism 0: want 1 to 4096`}},
 		"state per key without keys": {func(p parts) {
 			sink(engine.ProcessEach(p.src, "each", func(s *engine.Setup) engine.EachFunc[event, string] {
@@ -162,8 +162,8 @@ func TestGraphMistakes(t *testing.T) {
 			}))
 		}, []string{`process each "each": operator list "l" takes no TTL`}},
 		"nil source": {func(p parts) {
-			engine.To(engine.From[event](p.job, "none", nil), "rest", engine.SinkFunc[event](nil))
-			engine.To(p.src, "rest2", engine.SinkFunc[event](nil))
+			engine.To(engine.From[event](p.job, "none", nil), "rest", nowhere[event]())
+			engine.To(p.src, "rest2", nowhere[event]())
 		}, []string{`source "none" is nil`}},
 		"nil sink": {func(p parts) {
 			engine.To[event](p.src, "none", nil)

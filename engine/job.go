@@ -119,6 +119,13 @@ func (n *node) label() string {
 	return n.kind + " at " + n.site
 }
 
+// wants has the lack of what the operator cannot do without be a mistake.
+func (n *node) wants(given bool, what string) {
+	if !given {
+		n.job.mistake("%s: no %s", n.label(), what)
+	}
+}
+
 func (j *Job) mistake(format string, args ...any) {
 	j.mistakes = append(j.mistakes, fmt.Errorf("%s: %s", callSite(), fmt.Sprintf(format, args...)))
 }

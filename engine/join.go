@@ -80,6 +80,7 @@ func IntervalJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], uid s
 	case kind < Inner || kind > FullOuter:
 		n.job.mistake("%s: no such %s", n.label(), kind)
 	}
+	n.wants(f != nil, "function")
 	out := runProcess2[K, L, R, O](n, l, r, func(s *Setup) *intervalJoin[K, L, R, O] { return newIntervalJoin(s, kind, iv, f) })
 	n.fingerprint = fmt.Sprintf("%s join %s, key %s", kind, iv, reflect.TypeFor[K]())
 	out.from.timed = out.from.timed && !iv.clock

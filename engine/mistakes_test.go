@@ -35,6 +35,18 @@ func manyMistakes() *engine.Job {
 	rest(engine.From(job, "negative", engine.SliceSource[event](), engine.EventTime(at, engine.OutOfOrder(-1)))) // mistake: source "negative": negative duration
 	engine.To[event](src, "nil sink", nil)                                                                       // mistake: sink "nil sink" is nil
 
+	out(engine.Map[event, string](src, nil))                                                                           // mistake: map at
+	rest(engine.Filter(src, nil))                                                                                      // mistake: filter at
+	out(engine.FlatMap[event, string](src, nil))                                                                       // mistake: flatmap at
+	engine.KeyBy[string](src, nil)                                                                                     // mistake: key by: no function
+	out(engine.Process[string, event, string, engine.Func[string, event, string]](byKey, "f0", nil))                   // mistake: process "f0": no constructor
+	out(engine.ProcessWindow[string, event, string](engine.Window(byKey, engine.Tumbling(1)), "f1", nil))              // mistake: process window "f1": no function
+	out(engine.WindowJoin[string, event, event, string](byKey, byKey, engine.Tumbling(1), "f2", engine.Inner, nil))    // mistake: window join "f2": no function
+	out(engine.IntervalJoin[string, event, event, string](byKey, byKey, "f3", engine.Inner, engine.Within(0, 0), nil)) // mistake: interval join "f3": no function
+	rest(engine.From(job, "f4", engine.SliceSource[event](), engine.EventTime[event](nil, engine.Monotonous())))       // mistake: source "f4": no function that takes event time
+	rest(engine.From(job, "f5", engine.SourceFunc[event](nil)))                                                        // mistake: source "f5" is nil
+	engine.To(src, "f6", engine.SinkFunc[event](nil))                                                                  // mistake: sink "f6" is nil
+
 	ordered := engine.EventTime(at, engine.Monotonous())
 	otherType := engine.Watermarks(func(w engine.Time, _ string, _ engine.Time) engine.Time { return w })
 	twice, byOthers := []engine.Times[event]{ordered, ordered}, engine.EventTime(at, otherType)
@@ -72,6 +84,7 @@ func manyMistakes() *engine.Job {
 		engine.NewMapState[float64, int64](s, "m")                                                                    // mistake: map state "m"
 		engine.NewCell[int64](s, "ttl", engine.TTL(-1))                                                               // mistake: its TTL is not positive
 		engine.NewTimer(s, "key", func(*engine.Context, int64, engine.Time, engine.Out[string]) error { return nil }) // mistake: timer "key": its callback takes key int64
+		engine.NewTimer[string, string](s, "nil", nil)                                                                // mistake: timer "nil": no function to call
 		engine.NewTimer(s, "out", func(*engine.Context, string, engine.Time, engine.Out[int]) error { return nil })   // mistake: timer "out": its callback emits int
 	})))
 	out(engine.Process(noTimeByKey, "timeless timer", anyCalls(func(s *engine.Setup) {

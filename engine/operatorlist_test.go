@@ -210,7 +210,7 @@ func TestProcessEachFails(t *testing.T) {
 			}
 			return nil
 		}
-	}), "out", engine.SinkFunc[string](nil))
+	}), "out", nowhere[string]())
 	err := job.Run(t.Context(), engine.Options{Restart: engine.Restart{None: true}})
 	op, ok := errors.AsType[*engine.OperatorError](err)
 	if contains(t, err, "no b"); !ok || op.UID != "each" || op.Record != "b" || op.Key != "" {
@@ -235,7 +235,7 @@ func TestOperatorListOutside(t *testing.T) {
 			kept = ctx
 			return nil
 		}
-	}), "out", engine.SinkFunc[string](nil))
+	}), "out", nowhere[string]())
 	if err := job.Run(t.Context(), engine.Options{}); err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func TestForwardedOrder(t *testing.T) {
 func TestParallelismAboveMaximum(t *testing.T) {
 	job := engine.NewJob("much")
 	src := engine.From(job, "in", engine.SliceSource(events(1)...)).Parallelism(200)
-	engine.To(engine.Map(src, func(e event) event { return e }).Parallelism(5), "out", engine.SinkFunc[event](nil))
+	engine.To(engine.Map(src, func(e event) event { return e }).Parallelism(5), "out", nowhere[event]())
 	_, err := job.Start(t.Context(), engine.Options{MaxParallelism: 4})
 	contains(t, err, `source "in": parallelism 200, max parallelism 4`, "map at engine/parallelism_test.go", "parallelism 5, max parallelism 4")
 }

@@ -23,7 +23,7 @@ func (f Func[K, In, O]) OnRecord(ctx *Context, key K, in In, out Out[O]) error {
 func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], uid string, newP func(*Setup) P) Stream[O] {
 	n := in.from.node.job.add("process", uid, in.from)
 	in.exchange(n, n.ins[0])
-	out := declareProcess[K, O](n, func(s *Setup) { newP(s) })
+	out := declareProcess[K, O](n, constructor(n, newP))
 	n.build = func(st *subtask) {
 		p := &processTask[K, In, O, P]{processOp: newProcessOp[K, O](st, n, out)}
 		p.user = makeProcess(p.processOp, newP)
@@ -32,6 +32,16 @@ func Process[K comparable, In, O any, P Processor[K, In, O]](in Keyed[K, In], ui
 		in.connect(p.keyedOp, n.ins[0], p.keyer, p.onRecord, nil)
 	}
 	return Stream[O]{out}
+}
+
+// constructor is one of the user's for declare; that there is none is a mistake.
+func constructor[P any](n *node, newP func(*Setup) P) func(*Setup) {
+	n.wants(newP != nil, "constructor")
+	return func(s *Setup) {
+		if newP != nil {
+			newP(s)
+		}
+	}
 }
 
 // declareProcess is declare for a node with keys.

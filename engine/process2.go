@@ -19,7 +19,7 @@ func runProcess2[K comparable, L, R, O any, P Processor2[K, L, R, O]](n *node, l
 	left, right := n.ins[0], n.ins[1]
 	l.exchange(n, left)
 	r.exchange(n, right)
-	out := declareProcess[K, O](n, func(s *Setup) { newP(s) })
+	out := declareProcess[K, O](n, constructor(n, newP))
 	n.build = func(st *subtask) {
 		p := &process2Task[K, L, R, O, P]{processOp: newProcessOp[K, O](st, n, out)}
 		p.user = makeProcess(p.processOp, newP)

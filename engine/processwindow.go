@@ -20,6 +20,7 @@ func ProcessWindow[K comparable, In, O any](w Windowed[K, In], uid string, f fun
 		return Stream[O]{out}
 	}
 	n := w.node
+	n.wants(f != nil, "function")
 	checkElements[In](n)
 	n.declared = append(n.declared, "records: "+typeOf[In]())
 	n.build = func(st *subtask) {

@@ -67,6 +67,9 @@ func (AtLeastOnce) Commit(context.Context, Txn) error { return nil }
 // SinkFunc makes a sink of a function that takes batches, at least once. With a parallelism above one it is called
 // concurrently.
 func SinkFunc[T any](write func(ctx context.Context, batch []T) error) Sink[T] {
+	if write == nil {
+		return nil // a mistake: no sink
+	}
 	return funcSink[T]{write: write}
 }
 

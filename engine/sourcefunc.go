@@ -8,6 +8,9 @@ import "context"
 // position that it has returned, it must give the same records. It is called by one goroutine at a time and keeps nothing
 // between two calls, which suits a request that takes a cursor.
 func SourceFunc[T any](read func(ctx context.Context, from Position, b *Batch[T]) (next Position, err error)) Source[T] {
+	if read == nil {
+		return nil // a mistake: no source
+	}
 	return funcSource[T](read)
 }
 

@@ -322,7 +322,7 @@ func TestKeptContext(t *testing.T) {
 				cell.Ref(ctx) // another operator's state
 				return nil
 			}
-		}), "out", engine.SinkFunc[event](nil))
+		}), "out", nowhere[event]())
 	err := job.Run(t.Context(), engine.Options{Restart: engine.Restart{None: true}})
 	contains(t, err, `state of operator "first" used outside of its callback`, `operator "second"`)
 	_ = kept

@@ -162,7 +162,7 @@ func TestHungStorageWhileEnding(t *testing.T) {
 				job, _, seen := watched(in)
 				engine.To(engine.FlatMap(engine.From(job, "fails", trigger), func(event, engine.Out[int]) error {
 					return errors.New("failed meanwhile")
-				}), "fails out", engine.SinkFunc[int](nil))
+				}), "fails out", nowhere[int]())
 				r, err := job.Start(t.Context(), engine.Options{
 					Checkpoints:     engine.Checkpoints{Dir: "state"}.On(fs),
 					ShutdownTimeout: 30 * time.Millisecond, Restart: quick(),
@@ -389,7 +389,7 @@ func TestLargeCheckpointOfAnIdleJob(t *testing.T) {
 				return nil
 			}
 		})
-		engine.To(kept, "out", engine.SinkFunc[event](nil))
+		engine.To(kept, "out", nowhere[event]())
 		r := start(t, job, engine.Options{Parallelism: p, Checkpoints: engine.Checkpoints{Dir: t.TempDir(), Timeout: 20 * time.Second}})
 		in.add(0, events(n)...)
 		take(t, n, seen)
@@ -431,7 +431,7 @@ func TestStalledIsCounted(t *testing.T) {
 			return nil
 		}
 	})
-	engine.To(kept, "out", engine.SinkFunc[event](nil))
+	engine.To(kept, "out", nowhere[event]())
 	r := start(t, job, engine.Options{Restart: quick(), Checkpoints: engine.Checkpoints{Dir: "state", Timeout: 2 * time.Second}.On(fs)})
 	t.Cleanup(fs.release)
 	in.add(0, events(n)...)

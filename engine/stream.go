@@ -32,6 +32,7 @@ type Keyed[K comparable, T any] struct {
 // parallelism is above one, and again for the same record after a restart; a panic in it ends the attempt.
 func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 	n := in.from.node.job.add("map", "", in.from)
+	n.wants(f != nil, "function")
 	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
@@ -56,6 +57,7 @@ func Map[T, U any](in Stream[T], f func(T) U) Stream[U] {
 // Filter sends the records for which keep is true.
 func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 	n := in.from.node.job.add("filter", "", in.from)
+	n.wants(keep != nil, "function")
 	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
@@ -69,6 +71,7 @@ func Filter[T any](in Stream[T], keep func(T) bool) Stream[T] {
 // FlatMap lets f emit any number of records for each one. They carry its event time. An error ends the attempt.
 func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
 	n := in.from.node.job.add("flatmap", "", in.from)
+	n.wants(f != nil, "function")
 	forward[T](n.ins[0])
 	out := n.output("", in.from.timed)
 	n.build = func(st *subtask) {
@@ -93,6 +96,9 @@ func FlatMap[T, U any](in Stream[T], f func(T, Out[U]) error) Stream[U] {
 // KeyBy assigns records to keys. A key is a string, an integer, or a flat struct without padding and floats; key must
 // depend on nothing but its argument.
 func KeyBy[K comparable, T any](in Stream[T], key func(T) K) Keyed[K, T] {
+	if key == nil {
+		in.from.node.job.mistake("key by: no function")
+	}
 	return Keyed[K, T]{from: in.from, key: key}
 }
 

@@ -100,7 +100,7 @@ func TestTimerEdges(t *testing.T) {
 				return nil
 			}
 		})
-	engine.To(out, "out", engine.SinkFunc[string](nil))
+	engine.To(out, "out", nowhere[string]())
 	if err := job.Run(t.Context(), engine.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestTimesOutOfRange(t *testing.T) {
 		"record": func(job *engine.Job) {
 			src := engine.From(job, "in", engine.SliceSource(event{At: time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)}),
 				engine.EventTime(func(e event) time.Time { return e.At }, engine.OutOfOrder(0)))
-			engine.To(src, "out", engine.SinkFunc[event](nil))
+			engine.To(src, "out", nowhere[event]())
 		},
 		"window": func(job *engine.Job) { sumGraph(job, engine.SliceSource(event{Key: "k", At: far}), newLog()) },
 		"timer": func(job *engine.Job) {

@@ -37,6 +37,9 @@ func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K,
 	s.declare("timer", name)
 	s.timers = append(s.timers, timerPrint(name, clock))
 	if s.checking() {
+		if call == nil {
+			s.mistake("timer %q: no function to call", name)
+		}
 		s.tell("timer %s", timerText(name, clock))
 		if !clock && !s.timed {
 			s.mistake("timer %q: it is in event time, which the stream does not have: use engine.ProcessingTime", name)

@@ -20,6 +20,7 @@ func WindowJoin[K comparable, L, R, O any](l Keyed[K, L], r Keyed[K, R], a Assig
 	if fault := joinFault[L, R](n, a, kind); fault != "" {
 		n.job.mistake("%s: %s", n.label(), fault)
 	}
+	n.wants(f != nil, "function")
 	checkKey[K](n)
 	checkElements[L](n)
 	checkElements[R](n)

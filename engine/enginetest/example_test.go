@@ -147,7 +147,7 @@ func ExampleClock() {
 	clock := enginetest.NewClock(noon)
 	taken := make(chan engine.Checkpoint, 2)
 	job := engine.NewJob("hourly")
-	engine.To(engine.From(job, "words", enginetest.NewFeed[string](1)), "out", engine.SinkFunc[string](nil))
+	engine.To(engine.From(job, "words", enginetest.NewFeed[string](1)), "out", &enginetest.Sink[string]{})
 	r, err := job.Start(context.Background(), engine.Options{
 		Clock:       clock,
 		Checkpoints: engine.Checkpoints{Interval: time.Hour},
