@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func (d *driver[Out]) settle() error {
 // push is the step that hands over a record.
 func push[Out, T any](d *driver[Out], to *input[T], at time.Time, rec T) step {
 	return func() error {
-		to.feed.Add(records, item[T]{at: at, rec: rec})
+		to.add(at, rec)
 		return d.settle()
 	}
 }
@@ -170,7 +171,7 @@ func (d *driver[Out]) watermark(at time.Time, of ...door) {
 // inRange refuses times that no record may carry.
 func (d *driver[Out]) inRange(at time.Time) {
 	d.t.Helper()
-	if t := engine.TimeOf(at); t == engine.MinTime || t >= farAway {
+	if t := engine.TimeOf(at); t == engine.MinTime || t == engine.MaxTime {
 		d.t.Fatalf("time %s is outside the years 1678 to 2261", at)
 	}
 }
@@ -189,12 +190,23 @@ func (d *driver[Out]) advance(by time.Duration) {
 func (d *driver[Out]) end() {
 	d.t.Helper()
 	d.do(func() error {
-		for _, in := range d.inputs {
+		for i, in := range d.latestFirst() {
+			if i > 0 {
+				if err := d.settle(); err != nil {
+					return err
+				}
+			}
 			in.end()
 		}
 		return d.run.Wait()
 	})
 	d.over = true
+}
+
+// latestFirst are the inputs in the order in which they can end so that the operator's time does not move before the last
+// one has: until then it is the least of theirs.
+func (d *driver[Out]) latestFirst() []door {
+	return slices.SortedFunc(slices.Values(d.inputs), func(a, b door) int { return b.watermark().Compare(a.watermark()) })
 }
 
 func (d *driver[Out]) rescale(parallelism int) {

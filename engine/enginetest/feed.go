@@ -15,7 +15,7 @@ import (
 type Feed[T any] struct {
 	mu      sync.Mutex    // guards the fields below
 	recs    [][]T         // by split
-	reading []int         // by split, where a reader waits for more; -1: none does
+	reading []int         // by split, where a reader waits for more, or has come to the end; -1: none does
 	ended   bool          // nothing will be added
 	more    chan struct{} // closed when there is more to read
 	idle    chan struct{} // closed when a reader begins to wait; nil unless somebody wants to know
@@ -56,7 +56,7 @@ func ring(bell *chan struct{}) {
 }
 
 // drained returns when the job's source task has taken all that was added, or over is closed. A reader that waits at the
-// end has handed over everything before it.
+// end has handed over everything before it, and one that is closed there the end, too.
 func (f *Feed[T]) drained(over <-chan struct{}) {
 	for {
 		f.mu.Lock()
@@ -121,6 +121,7 @@ func (f *Feed[T]) Open(_ context.Context, s engine.Split, from engine.Position) 
 type feedReader[T any] struct {
 	feed      *Feed[T]
 	split, at int
+	ended     bool // and that was told
 }
 
 func (r *feedReader[T]) Read(ctx context.Context, b *engine.Batch[T]) error {
@@ -130,6 +131,7 @@ func (r *feedReader[T]) Read(ctx context.Context, b *engine.Batch[T]) error {
 		case b.Full():
 			return nil
 		case ended:
+			r.ended = true
 			return io.EOF
 		case b.Len() > 0:
 			return nil
@@ -152,14 +154,20 @@ func (r *feedReader[T]) fill(b *engine.Batch[T]) (more <-chan struct{}, ended bo
 	for ; r.at < len(recs) && !b.Full(); r.at++ {
 		*b.Next() = recs[r.at]
 	}
-	if b.Len() == 0 {
-		f.reading[r.split] = r.at
-		if f.idle != nil {
-			close(f.idle)
-			f.idle = nil
-		}
+	ended = f.ended && r.at == len(recs)
+	if b.Len() == 0 && !ended {
+		f.rests(r.split, r.at)
 	}
-	return f.more, f.ended && r.at == len(recs)
+	return f.more, ended
+}
+
+// rests notes that a reader goes no further for now.
+func (f *Feed[T]) rests(split, at int) {
+	f.reading[split] = at
+	if f.idle != nil {
+		close(f.idle)
+		f.idle = nil
+	}
 }
 
 func (r *feedReader[T]) leave() {
@@ -169,4 +177,13 @@ func (r *feedReader[T]) leave() {
 }
 
 func (r *feedReader[T]) Position() engine.Position { return engine.Position(strconv.Itoa(r.at)) }
-func (r *feedReader[T]) Close() error              { return nil }
+
+// Close implements [engine.Reader]. It follows the hand-over of the end.
+func (r *feedReader[T]) Close() error {
+	if r.ended {
+		r.feed.mu.Lock()
+		defer r.feed.mu.Unlock()
+		r.feed.rests(r.split, r.at)
+	}
+	return nil
+}

@@ -75,8 +75,8 @@ func (h *Harness[In, Out]) Advance(d time.Duration) {
 	h.d.advance(d)
 }
 
-// End ends the input: the last watermark passes, all timers fire and all windows close. Only outputs can be asked for
-// after it.
+// End ends the input, as a job's: the watermark goes from where it stands to [engine.MaxTime], all timers fire and all
+// windows close. Only outputs can be asked for after it.
 func (h *Harness[In, Out]) End() {
 	h.d.t.Helper()
 	h.d.end()

@@ -77,6 +77,7 @@ func TestMisuse(t *testing.T) {
 		"record does not fail":    {func(h harness) { h.PushError(noon, 3) }, "the operator took the record 3, which it was to fail on"},
 		"watermark goes back":     {func(h harness) { h.Watermark(noon); h.Watermark(noon.Add(-1)) }, "is before the last one"},
 		"time out of range":       {func(h harness) { h.Push(time.Time{}, 3) }, "outside the years 1678 to 2261"},
+		"time after the last":     {func(h harness) { h.Watermark(engine.MaxTime.UTC()) }, "outside the years 1678 to 2261"},
 		"push after the end":      {func(h harness) { h.End(); h.Push(noon, 3) }, "the input has ended"},
 		"restart after the end":   {func(h harness) { h.End(); h.Restart() }, "the input has ended"},
 		"no parallelism":          {func(h harness) { h.Rescale(0) }, "parallelism 0"},
