@@ -6,7 +6,7 @@ package engine
 //
 // Every subtask sees all rules, and must make the same of them, whatever its records. Those of one upstream subtask come in
 // order; of several, each subtask may see another order. Between rules and records there is no order but that of time: the
-// operator's watermark is the lesser of theirs.
+// operator's watermark is the lesser of theirs. Errors are as those of a [Processor].
 type BroadcastProcessor[K comparable, In, R, O any] interface {
 	OnRecord(ctx *Context, key K, in In, out Out[O]) error
 	OnBroadcast(ctx *Context, rule R, out Out[O]) error

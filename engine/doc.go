@@ -84,7 +84,7 @@
 //	reader ─► source task [0] ─┬─► keyed task [0] ─► sink      records, watermarks and barriers travel together, in
 //	reader ─► source task [1] ─┴─► keyed task [1] ─► sink      order, in each of these arrows
 //
-// With a parallelism of one, everything behind a source is a single task.
+// With a parallelism of one, everything behind a single source is one task, up to an [Async] and from there on.
 //
 // # Checkpoints
 //

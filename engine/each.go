@@ -1,7 +1,7 @@
 package engine
 
 // EachProcessor is an operator of the user's without keys: it sees each record of its subtask, in order. There is one value
-// per subtask, made by the constructor given to [ProcessEach]; it is used by one goroutine.
+// per subtask, made by the constructor given to [ProcessEach]; it is used by one goroutine. Errors are as those of a [Processor].
 type EachProcessor[In, O any] interface {
 	OnRecord(ctx *Context, in In, out Out[O]) error
 }

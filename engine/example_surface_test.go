@@ -261,6 +261,19 @@ func ExampleTumbling() {
 	// a from 13:00: mean 50 of 1
 }
 
+// The days of a place two hours ahead of UTC.
+func ExampleAssigner_Offset() {
+	job := engine.NewJob("days")
+	readings := engine.From(job, "readings", engine.SliceSource(reading{"a", at(0), 10}, reading{"a", at(599), 20}, reading{"a", at(600), 50}),
+		engine.EventTime(reading.When, engine.OutOfOrder(0)))
+	days := engine.Window(engine.KeyBy(readings, func(r reading) string { return r.Sensor }), engine.Tumbling(24*time.Hour).Offset(-2*time.Hour))
+	engine.To(engine.Aggregate(days, "means", mean{}), "out", engine.Stdout[string]())
+	mustRun(job)
+	// Output:
+	// a from 22:00: mean 15 of 2
+	// a from 22:00: mean 50 of 1
+}
+
 // longest finds the longest word of a day. The accumulator is flat: a number, and the bytes of the word.
 type longest struct{}
 

@@ -64,6 +64,9 @@ func manyMistakes() *engine.Job {
 	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1)), "text", textSum{}))                     // mistake: window "text": accumulator
 	out(engine.Aggregate(engine.Window(byKey, engine.Session(0)), "gapless", sum{}))                       // mistake: sessions with a gap of 0s: want a positive one
 	out(engine.Aggregate(engine.Window(byKey, engine.SessionBy(gapOfText)), "gap of text", sum{}))         // mistake: the gap of sessions is a func(string) time.Duration
+	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(2).Offset(2)), "o0", sum{}))                 // mistake: want an offset shorter than 2ns
+	out(engine.Aggregate(engine.Window(byKey, engine.Sliding(2, 1).Offset(-1)), "o1", sum{}))              // mistake: want an offset shorter than 1ns
+	out(engine.Aggregate(engine.Window(byKey, engine.Session(1).Offset(1)), "o2", sum{}))                  // mistake: they take no Offset
 	out(engine.Aggregate(engine.Window(byKey, engine.Count(0)), "none", sum{}))                            // mistake: want at least 1
 	out(engine.Aggregate(engine.Window(byKey, engine.Count(1), engine.AllowedLateness(1)), "late", sum{})) // mistake: it takes no AllowedLateness
 	out(engine.Aggregate(engine.Window(byKey, engine.Tumbling(1), engine.FireEvery(0)), "early", sum{}))   // mistake: early results every 0s

@@ -107,7 +107,8 @@ const Latest = "latest"
 func Resume() Restore { return Restore{Path: Latest, OrFresh: true} }
 
 // Restart says how often and when a failed attempt is followed by another. The zero value restarts for ever, after 1 s
-// at first and 1 min at most.
+// at first and 1 min at most; but in a job with neither a checkpoint directory nor an interval, which would begin anew each
+// time, it does not restart.
 type Restart struct {
 	None         bool          // do not restart
 	Attempts     int           // restarts in a row before the job fails, or within Within; 0: no limit
@@ -198,6 +199,9 @@ func (o Options) withDefaults() Options {
 	c.Tolerable = orDefault(c.Tolerable, 3)
 	c.Retention = orDefault(c.Retention, c.defaultRetention())
 	r := &o.Restart
+	if c.Dir == "" && c.Interval == 0 && *r == (Restart{}) {
+		r.None = true
+	}
 	r.InitialDelay = orDefault(r.InitialDelay, time.Second)
 	r.MaxDelay = orDefault(r.MaxDelay, time.Minute)
 	r.Multiplier = orDefault(r.Multiplier, 1.5)

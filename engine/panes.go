@@ -49,7 +49,7 @@ func (p *paneWindows[K, V]) place(k mmapstate.Key, own Span) (*V, Time) {
 	if p.dead(p.lastEnd(own.Start)) {
 		return nil, 0
 	}
-	p.start = floor(own.Start, p.pane)
+	p.start = p.floor(own.Start, p.pane)
 	s, created := p.slots.RefOrCreate(k.With(uint64(p.start), &p.scratch))
 	p.last = (*slot[V])(s)
 	if created {
@@ -69,7 +69,7 @@ func (p *paneWindows[K, V]) open(k mmapstate.Key, start Time) {
 func (p *paneWindows[K, V]) cells() *mmapstate.Cells { return p.slots }
 
 func (p *paneWindows[K, V]) hint(k mmapstate.Key, at Time) mmapstate.Key {
-	return k.Hinted(uint64(floor(at, p.pane)))
+	return k.Hinted(uint64(p.floor(at, p.pane)))
 }
 
 // placed fires the windows again that were over when the record came, and sees to early results of the others.

@@ -5,7 +5,8 @@ import (
 )
 
 // Processor is a keyed operator of the user's: it sees one record at a time, with the state of that record's key. There
-// is one value per subtask, made by the constructor given to [Process]; it is used by one goroutine.
+// is one value per subtask, made by the constructor given to [Process]; it is used by one goroutine. An error ends the
+// attempt, and [Permanent] the job.
 type Processor[K comparable, In, O any] interface {
 	OnRecord(ctx *Context, key K, in In, out Out[O]) error
 }

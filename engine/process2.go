@@ -2,7 +2,7 @@ package engine
 
 // Processor2 is a keyed operator with two inputs: it sees the records of one key from both, one at a time, with the same
 // state. Records of one input come in order; between the inputs there is none but that of time: the operator's watermark
-// is the lesser of theirs.
+// is the lesser of theirs. Errors are as those of a [Processor].
 type Processor2[K comparable, L, R, O any] interface {
 	OnLeft(ctx *Context, key K, l L, out Out[O]) error
 	OnRight(ctx *Context, key K, r R, out Out[O]) error

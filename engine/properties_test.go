@@ -60,14 +60,16 @@ func TestTimeAddAndSubStopAtTheEnds(t *testing.T) {
 	})
 }
 
-// A tumbling window begins at a multiple of its size, holds its start and not its end, and is refused only if it reaches
+// A tumbling window begins at its offset from a multiple of its size, holds its start and not its end, and is refused only if it reaches
 // beyond the ends of time.
 func TestTumblingWindowHoldsItsRecord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at, size := recordTime().Draw(t, "at"), positive().Draw(t, "size")
-		start := new(big.Int).Sub(wide(at), new(big.Int).Mod(wide(at), wide(size))) // Euclidean
+		offset := time.Duration(rapid.Int64Range(1-int64(size), int64(size)-1).Draw(t, "offset"))
+		from := new(big.Int).Sub(wide(at), wide(offset))
+		start := new(big.Int).Sub(wide(at), from.Mod(from, wide(size))) // Euclidean
 		end := plus(start, wide(size))
-		w, ok := Tumbling(size).window(at)
+		w, ok := Tumbling(size).Offset(offset).window(at)
 		if want := inRange(start) && inRange(end); ok != want {
 			t.Fatalf("window of %d: %t, want %t", at, ok, want)
 		}
@@ -78,8 +80,8 @@ func TestTumblingWindowHoldsItsRecord(t *testing.T) {
 }
 
 // slidingOf is a sliding window's arithmetic.
-func slidingOf(size, slide Time) *grid {
-	g := gridOf(Sliding(time.Duration(size), time.Duration(slide)))
+func slidingOf(size, slide, offset Time) *grid {
+	g := gridOf(Sliding(time.Duration(size), time.Duration(slide)).Offset(time.Duration(offset)))
 	return &g
 }
 
@@ -90,9 +92,10 @@ func TestSlidingWindowsOfARecord(t *testing.T) {
 		slide := Time(rapid.IntRange(1, 30).Draw(t, "slide"))
 		size := slide + Time(rapid.IntRange(0, 100).Draw(t, "more"))
 		at := Time(rapid.IntRange(-500, 500).Draw(t, "at"))
-		s := slidingOf(size, slide)
+		offset := Time(rapid.IntRange(1-int(slide), int(slide)-1).Draw(t, "offset"))
+		s := slidingOf(size, slide, offset)
 		var want []Span
-		for start := Time(-2000) - Time(-2000)%slide; start <= at; start += slide {
+		for start := Time(-2000) - Time(-2000)%slide + offset; start <= at; start += slide {
 			if at < start+size {
 				want = append(want, Span{start, start + size})
 			}
@@ -103,7 +106,7 @@ func TestSlidingWindowsOfARecord(t *testing.T) {
 		if got := s.lastEnd(at); got != want[len(want)-1].End {
 			t.Errorf("the last window of %d ends at %d, want %v", at, got, want[len(want)-1])
 		}
-		pane := floor(at, s.pane)
+		pane := s.floor(at, s.pane)
 		if pane > at || pane+s.pane <= at || s.firstEnd(pane) != want[0].End || s.lastEnd(pane+s.pane-1) != want[len(want)-1].End {
 			t.Errorf("the pane at %d of length %d has other windows than the record at %d", pane, s.pane, at)
 		}

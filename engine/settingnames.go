@@ -12,6 +12,7 @@ var otherNames = map[string]string{
 	"state.backend.type":                                             "state.backend",
 	"state.checkpoints.num-retained":                                 "execution.checkpointing.num-retained",
 	"execution.checkpointing.savepoint-dir":                          "state.savepoints.dir",
+	"state.backend.incremental":                                      "execution.checkpointing.incremental",
 	"execution.checkpointing.unaligned":                              "execution.checkpointing.unaligned.enabled",
 	"execution.checkpointing.checkpoints-after-tasks-finish.enabled": "execution.checkpointing.checkpoints-after-tasks-finish",
 }
@@ -30,6 +31,10 @@ func fixedDoors() []settingDoor {
 			only("1", "the outcome of a checkpoint is known before the next one begins")},
 		{Setting{prefix + "unaligned.enabled", "false", "the only value: barriers do not overtake records"},
 			only("false", "the queues between tasks are short, so a barrier is never far behind")},
+		{Setting{prefix + "unaligned.forced", "false", "the only value, as for unaligned.enabled"},
+			only("false", "the queues between tasks are short, so a barrier is never far behind")},
+		{Setting{prefix + "incremental", "true", "the only value: what state.backend mmap writes"},
+			only("true", "state.backend mmap writes what has changed; filesystem writes all")},
 		{Setting{prefix + "checkpoints-after-tasks-finish", "true", "the only value: a last checkpoint is taken when the input ends"},
 			only("true", "without the last checkpoint the sinks could not commit what they wrote")},
 	}

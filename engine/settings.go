@@ -91,7 +91,7 @@ func engineDoors() []settingDoor {
 		{Setting{"state.restore.verify", string(VerifyLazy), "when restored pages are verified: lazy, beside the records, or eager, before them"},
 			setVerify},
 
-		{Setting{"restart-strategy.type", "exponential-delay", "none, exponential-delay, fixed-delay or failure-rate"}, setStrategy},
+		{Setting{"restart-strategy.type", "exponential-delay", "none, exponential-delay, fixed-delay or failure-rate; unset and without checkpoints: none"}, setStrategy},
 		{Setting{"restart-strategy.exponential-delay.initial-backoff", "1 s", "the first delay"},
 			exponential(span(time.Millisecond, func(o *Options, d time.Duration) { o.Restart.InitialDelay = d }))},
 		{Setting{"restart-strategy.exponential-delay.max-backoff", "1 min", "the longest delay"},
@@ -161,7 +161,7 @@ func setStrategy(o *Options, v string) error {
 	case "none", "off", "disable":
 		o.Restart = Restart{None: true}
 	case "exponential-delay", "exponentialdelay":
-		o.Restart = Restart{}
+		o.Restart = Restart{InitialDelay: time.Second} // asked for, not the default
 	case "failure-rate", "failurerate":
 		o.Restart = failureRate()
 	case "fixed-delay", "fixeddelay":

@@ -58,9 +58,9 @@ func TestSet(t *testing.T) {
 			return o.Checkpoints.Backend == Filesystem("") && o.Checkpoints.Retained == 2 && o.Checkpoints.SavepointDir == "s"
 		}},
 		"what is always so": {[]string{"execution.checkpointing.mode", "exactly_once", "execution.checkpointing.max-concurrent-checkpoints", "1", "execution.checkpointing.unaligned", "false",
-			"execution.checkpointing.unaligned.enabled", "false", "execution.checkpointing.checkpoints-after-tasks-finish", "true"}, func(o Options) bool { return o.Restart == Restart{} && o.Checkpoints == Checkpoints{} }},
+			"execution.checkpointing.unaligned.enabled", "false", "execution.checkpointing.unaligned.forced", "false", "state.backend.incremental", "true", "execution.checkpointing.checkpoints-after-tasks-finish", "true"}, func(o Options) bool { return o.Restart == Restart{} && o.Checkpoints == Checkpoints{} }},
 		"least interval":      {[]string{interval, "10 ms"}, func(o Options) bool { return o.Checkpoints.Interval == 10*time.Millisecond }},
-		"back to exponential": {[]string{strategy, "fixed-delay", strategy, "exponential-delay"}, func(o Options) bool { return o.Restart == Restart{} }},
+		"back to exponential": {[]string{strategy, "fixed-delay", strategy, "exponential-delay"}, func(o Options) bool { return o.Restart == Restart{InitialDelay: time.Second} }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -73,8 +73,8 @@ func (s *Setup) fingerprint() string {
 	return fmt.Sprintf("%s, key %s, timers [%s]", s.node.kind, s.key, strings.Join(s.timers, " "))
 }
 
-// Context is the record, key and time in hand. It is valid within the callback that it was passed to; a state used with
-// a Context that was kept panics. It is not a context.Context.
+// Context is the record, key and time in hand. It is valid within the callback that it was passed to: a state used
+// with a Context that was kept panics, or is that of the record which is in hand by then. It is not a context.Context.
 type Context struct {
 	op   *keyedOp
 	key  *mmapstate.Key

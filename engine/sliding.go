@@ -26,13 +26,10 @@ import (
 // slidingearly.go results of windows that have not.
 
 // grid is where sliding windows and their panes lie. Those of tumbling windows are a special case.
-type grid struct{ size, slide, pane Time }
+type grid struct{ size, slide, pane, offset Time }
 
 func gridOf(a Assigner) grid {
-	g := grid{size: Time(a.size), slide: Time(a.slide)}
-	if g.slide == 0 {
-		g.slide = g.size
-	}
+	g := grid{size: Time(a.size), slide: Time(a.step()), offset: Time(a.offset)}
 	g.pane = gcd(g.size, g.slide)
 	return g
 }
@@ -56,11 +53,14 @@ func floor(t, unit Time) Time {
 	return t - in
 }
 
+// floor is where the stretch of time around t begins that is one of those as long as unit, which divides the grid.
+func (g *grid) floor(t, unit Time) Time { return floor(t-g.offset, unit) + g.offset }
+
 // firstEnd is the end of the first window that ends after a time.
-func (g *grid) firstEnd(at Time) Time { return floor(at-g.size, g.slide) + g.slide + g.size }
+func (g *grid) firstEnd(at Time) Time { return g.floor(at-g.size, g.slide) + g.slide + g.size }
 
 // lastEnd is the end of the last window that a time belongs to.
-func (g *grid) lastEnd(at Time) Time { return floor(at, g.slide) + g.size }
+func (g *grid) lastEnd(at Time) Time { return g.floor(at, g.slide) + g.size }
 
 // slidingTask is an Aggregate operator over sliding windows in one subtask.
 type slidingTask[K comparable, In, Acc, O any, A Aggregator[K, In, Acc, O]] struct {
@@ -132,12 +132,12 @@ func (t *slidingTask[K, In, Acc, O, A]) elsewhere(r *keyed[K, In]) {
 
 // insert adds a record for the windows that are open.
 func (t *slidingTask[K, In, Acc, O, A]) insert(k mmapstate.Key, r *keyed[K, In]) {
-	start := floor(r.at, t.pane)
+	start := t.floor(r.at, t.pane)
 	h := (*panes[Acc])(t.heads.cells.RefAt(&t.heads.found[t.place], t.ctx.key))
 	if !h.Live {
-		h.begin(start, floor(start, t.size))
+		h.begin(start, t.floor(start, t.size))
 	} else if start < h.Folded && h.First >= h.Folded {
-		h.unfolded(floor(start, t.size))
+		h.unfolded(t.floor(start, t.size))
 	}
 	p, created := t.open(k, h, start)
 	if created {
@@ -171,7 +171,7 @@ func (t *slidingTask[K, In, Acc, O, A]) await(k mmapstate.Key, h *panes[Acc], st
 
 // addFolded adds a record to a pane that windows have closed over while others have not: to all that it was folded into.
 func (t *slidingTask[K, In, Acc, O, A]) addFolded(k mmapstate.Key, h *panes[Acc], start Time, created bool, v In) {
-	p, block := t.at(k, h, start), floor(h.Folded, t.size)
+	p, block := t.at(k, h, start), t.floor(h.Folded, t.size)
 	switch {
 	case start >= block:
 		t.agg.Add(&h.Prefix, v)
@@ -224,7 +224,7 @@ func (t *slidingTask[K, In, Acc, O, A]) next(k mmapstate.Key, h *panes[Acc], end
 
 // total leaves the fold of the window that was made ready.
 func (t *slidingTask[K, In, Acc, O, A]) total(k mmapstate.Key, h *panes[Acc], end Time) {
-	if h.First >= floor(end, t.size) {
+	if h.First >= t.floor(end, t.size) {
 		t.sum = h.Prefix
 		return
 	}

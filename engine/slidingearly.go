@@ -45,7 +45,7 @@ func (t *slidingTask[K, In, Acc, O, A]) wake(at Time, k mmapstate.Key) {
 		t.fail(errors.New("a window with an early result is not there"))
 	}
 	h.Fresh = false
-	t.sweep.begin(h.First, floor(h.Folded, t.size))
+	t.sweep.begin(h.First, t.floor(h.Folded, t.size))
 	end := MinTime
 	for _, start := range starts {
 		end = max(end, t.firstEnd(max(start, t.core.mark+1)))

@@ -108,11 +108,11 @@ func (t *slidingTask[K, In, Acc, O, A]) link(k mmapstate.Key, h *panes[Acc], p *
 
 // fold takes the panes before a window's end into the prefix, and completes blocks that end on the way.
 func (t *slidingTask[K, In, Acc, O, A]) fold(k mmapstate.Key, h *panes[Acc], end Time) {
-	block := floor(h.Folded, t.size)
+	block := t.floor(h.Folded, t.size)
 	for h.Next < end {
 		if h.Next >= block+t.size {
 			t.complete(k, h, block)
-			block = floor(h.Next, t.size)
+			block = t.floor(h.Next, t.size)
 		}
 		p := t.peek(k, h, h.Next)
 		if h.Have {

@@ -13,7 +13,7 @@ import (
 func TestDelays(t *testing.T) {
 	fail := errors.New("failed")
 	t0 := time.Unix(1e9, 0)
-	o := Options{}.withDefaults().Restart
+	o := Options{Checkpoints: Checkpoints{Interval: time.Minute}}.withDefaults().Restart
 	with := func(change func(*Restart)) Restart {
 		r := o
 		r.Jitter = -1
@@ -62,7 +62,7 @@ func TestDelays(t *testing.T) {
 }
 
 func TestJitterStaysInItsShare(t *testing.T) {
-	o := Options{}.withDefaults().Restart
+	o := Options{Checkpoints: Checkpoints{Interval: time.Minute}}.withDefaults().Restart
 	o.Jitter, o.InitialDelay = 0.5, 40*time.Second
 	for range 1000 {
 		p := &restarts{o: o}
@@ -95,7 +95,7 @@ func TestPoisonCount(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := &restarts{o: Options{}.withDefaults().Restart}
+			p := &restarts{o: Options{Checkpoints: Checkpoints{Interval: time.Minute}}.withDefaults().Restart}
 			var end error
 			for _, err := range tt.fails {
 				_, end = p.after(time.Unix(1e9, 0), err)
@@ -266,6 +266,23 @@ func TestSubtaskWatermarks(t *testing.T) {
 		}
 		if least, got := c.subtaskWatermarks(r, n); least != tt.least || !slices.Equal(got, tt.want) {
 			t.Errorf("%v: %d %v, want %d %v", tt.marks, least, got, tt.least, tt.want)
+		}
+	}
+}
+
+// TestRestartDefault: what would begin anew each time does not restart unless it is told to.
+func TestRestartDefault(t *testing.T) {
+	for name, tt := range map[string]struct {
+		o    Options
+		none bool
+	}{
+		"nothing said":      {Options{}, true},
+		"an interval":       {Options{Checkpoints: Checkpoints{Interval: time.Second}}, false},
+		"a directory":       {Options{Checkpoints: Checkpoints{Dir: "state"}}, false},
+		"said all the same": {Options{Restart: Restart{Attempts: 1}}, false},
+	} {
+		if got := tt.o.withDefaults().withDefaults().Restart.None; got != tt.none {
+			t.Errorf("%s: none %t, want %t", name, got, tt.none)
 		}
 	}
 }

@@ -10,12 +10,13 @@ import (
 
 // Assigner says which windows a record belongs to.
 type Assigner struct {
-	kind  string
-	size  time.Duration // the gap of sessions
-	slide time.Duration // of sliding windows
-	gap   any           // func(T) time.Duration, of sessions with a gap of each record's own
-	count int           // of count windows
-	clock bool          // in processing time
+	kind   string
+	size   time.Duration // the gap of sessions
+	slide  time.Duration // of sliding windows
+	offset time.Duration // of tumbling and sliding ones: 0 <= offset < step, else a mistake
+	gap    any           // func(T) time.Duration, of sessions with a gap of each record's own
+	count  int           // of count windows
+	clock  bool          // in processing time
 }
 
 // The kinds of assigners. They are part of fingerprints.
@@ -53,11 +54,35 @@ func (a Assigner) InProcessingTime() Assigner {
 	return a
 }
 
+// Offset moves tumbling and sliding windows by d: they begin that long after the multiples, from 1970-01-01 UTC, at which they
+// would begin without. Tumbling(24 * time.Hour).Offset(-8 * time.Hour) are the days of a place eight hours ahead of UTC,
+// which begin at 16:00 UTC. d may be negative; it must be shorter than the size or, of sliding windows, the slide.
+func (a Assigner) Offset(d time.Duration) Assigner {
+	if d < 0 && d > -a.step() {
+		d += a.step()
+	}
+	a.offset = d
+	return a
+}
+
+// step is the time from the beginning of a tumbling or sliding window to that of the next.
+func (a Assigner) step() time.Duration {
+	if a.kind == kindSliding {
+		return a.slide
+	}
+	return a.size
+}
+
 // String reads like "tumbling 24h0m0s", "sliding 10s by 1s" or "count 100". It is part of the operator's fingerprint.
 func (a Assigner) String() string {
 	if a.clock {
 		a.clock = false
 		return a.String() + " in processing time"
+	}
+	if a.offset != 0 {
+		from := a.offset
+		a.offset = 0
+		return a.String() + " from " + from.String()
 	}
 	switch {
 	case a.count > 0:
@@ -77,6 +102,8 @@ func (a Assigner) fault() string {
 		return fmt.Sprintf("window of %d records: want at least 1", a.count)
 	case a.kind == kindCount && a.clock:
 		return "count windows go by no time: they take no InProcessingTime"
+	case (a.kind == kindCount || a.kind == kindSession) && a.offset != 0:
+		return a.kind + " windows begin with a record: they take no Offset"
 	case a.kind == kindCount || a.gap != nil:
 		return ""
 	case a.kind == kindSession && a.size <= 0:
@@ -85,6 +112,8 @@ func (a Assigner) fault() string {
 		return fmt.Sprintf("window of %s: want a positive size", a.size)
 	case a.kind == kindSliding && (a.slide <= 0 || a.slide > a.size):
 		return fmt.Sprintf("window of %s that slides by %s: want a positive slide, at most the size", a.size, a.slide)
+	case a.offset < 0 || a.offset >= a.step():
+		return fmt.Sprintf("%s: want an offset shorter than %s", a, a.step())
 	case a.kind == kindSliding && a.slide/time.Duration(gcd(Time(a.size), Time(a.slide))) > mostPanes:
 		return fmt.Sprintf("window of %s that slides by %s: both are multiples of no more than %s, so each slide would be cut into more than %d panes",
 			a.size, a.slide, time.Duration(gcd(Time(a.size), Time(a.slide))), mostPanes)
@@ -97,6 +126,9 @@ func (a Assigner) fault() string {
 func (a Assigner) window(at Time) (w Span, ok bool) {
 	in := at % Time(a.size)
 	if in < 0 {
+		in += Time(a.size)
+	}
+	if in -= Time(a.offset); in < 0 {
 		in += Time(a.size)
 	}
 	w.Start = at.Add(-time.Duration(in))

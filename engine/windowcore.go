@@ -95,7 +95,7 @@ func newWindowCore[K comparable, V any](b *windowBase[K], r rule, what content[K
 // outside says that not all windows of a time close, because it is too near to the ends of all time.
 func (c *windowCore[K, V]) outside(at Time) bool {
 	size := c.assign.size
-	return at < MinTime.Add(size).Add(size) || at > MaxTime.Add(-c.lateness).Add(-size).Add(-size)
+	return at < MinTime.Add(size).Add(size).Add(c.assign.offset) || at > MaxTime.Add(-c.lateness).Add(-size).Add(-size)
 }
 
 // over says that a window has fired, by its end.

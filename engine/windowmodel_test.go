@@ -29,7 +29,9 @@ type modelWindow struct {
 
 func (w *modelWindow) row(m *windowModel) string {
 	if m.pane > 0 {
-		slices.SortStableFunc(w.events, func(a, b event) int { return cmp.Compare(engine.TimeOf(a.At)/m.pane, engine.TimeOf(b.At)/m.pane) })
+		slices.SortStableFunc(w.events, func(a, b event) int {
+			return cmp.Compare((engine.TimeOf(a.At)-m.offset)/m.pane, (engine.TimeOf(b.At)-m.offset)/m.pane)
+		})
 	}
 	if m.sorted {
 		slices.SortFunc(w.events, func(a, b event) int { return cmp.Compare(a.N, b.N) })
@@ -81,6 +83,7 @@ func (f flatEvent) event() event {
 // windowModel does what a window operator does, with lists and loops.
 type windowModel struct {
 	size, slide engine.Time             // of tumbling and sliding windows
+	offset      engine.Time             // of those
 	gap         func(event) engine.Time // of sessions
 	count       int                     // of count windows
 	pane        engine.Time             // of sliding windows, whose records come by panes
@@ -173,7 +176,7 @@ func (m *windowModel) counted(e event) []*modelWindow {
 
 func (m *windowModel) tiles(e event) (of []*modelWindow) {
 	at := m.time(e)
-	for start := at - (at%m.slide+m.slide)%m.slide; start > at-m.size; start -= m.slide {
+	for start := at - ((at-m.offset)%m.slide+m.slide)%m.slide; start > at-m.size; start -= m.slide {
 		span := engine.Span{Start: start, End: start + m.size}
 		if m.dead(span) {
 			continue
@@ -255,6 +258,10 @@ func randomWindow(rnd *rand.Rand) windowCase {
 	case 3:
 		gap := func(e event) time.Duration { return time.Duration(1+e.N%7) * time.Second }
 		c = windowCase{assign: engine.SessionBy(gap), model: windowModel{gap: func(e event) engine.Time { return engine.Time(gap(e)) }}}
+	}
+	if step := int(c.model.slide / engine.Time(time.Second)); step > 0 && rnd.IntN(3) == 0 {
+		offset := time.Duration(rnd.IntN(2*step-1)-step+1) * time.Second
+		c.assign, c.model.offset = c.assign.Offset(offset), engine.Time(offset)
 	}
 	c.rules(rnd)
 	c.flat = rnd.IntN(2) == 0

@@ -22,6 +22,7 @@ func TestExplain(t *testing.T) {
 	w.expect(2, "explain needs a job", "explain")
 	w.expect(2, "count", "explain", "cuont")
 	w.expect(2, "deepp", "explain", "count", "--deepp")
+	w.expect(2, "belongs to explain, so it goes before count", "explain", "count", "--mermaid")
 	w.expect(1, "none.csv", "explain", "unbuilt")
 	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
 		t.Errorf("explain has left %v, %v", left, err)

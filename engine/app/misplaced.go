@@ -19,7 +19,7 @@ func (p *program) runFlagError(cmd *cobra.Command, err error) error {
 		return usage(err, hint)
 	}
 	name := missing.GetSpecifiedName()
-	if line, job := p.rearranged(cmd.Flags()); line != "" {
+	if line, job := p.rearranged(cmd); line != "" {
 		return usage(fmt.Errorf("flag %s belongs to job %s, so it goes after it", dashed(name), job), line)
 	}
 	if near := nearest(name, runFlagNames(cmd)); near != "" {
@@ -34,9 +34,12 @@ func (p *program) jobFlagError(job Job, err error, help string) error {
 	if !ok {
 		return usage(fmt.Errorf("job %s: %w", job.Name, err), help)
 	}
-	run := p.runCommand()
-	if line, _ := p.rearranged(run.Flags()); line != "" {
-		return usage(fmt.Errorf("flag %s belongs to run, so it goes before %s", dashed(name), job.Name), line)
+	cmd := p.runCommand()
+	if slices.Contains(p.args[:max(0, slices.Index(p.args, job.Name))], "explain") {
+		cmd = p.explainCommand()
+	}
+	if line, _ := p.rearranged(cmd); line != "" {
+		return usage(fmt.Errorf("flag %s belongs to %s, so it goes before %s", dashed(name), cmd.Name(), job.Name), line)
 	}
 	var names []string
 	newJobFlags(job).set.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
@@ -59,8 +62,8 @@ func dashed(name string) string {
 }
 
 // rearranged is the command line with every flag on the side of JOB that it belongs to; empty if that cannot be told.
-func (p *program) rearranged(run *pflag.FlagSet) (line, job string) {
-	at := slices.Index(p.args, "run") + 1
+func (p *program) rearranged(cmd *cobra.Command) (line, job string) {
+	at := slices.Index(p.args, cmd.Name()) + 1
 	args := p.args[at:]
 	where := slices.IndexFunc(args, func(a string) bool { return slices.Contains(p.jobNames(), a) })
 	if where < 0 {
@@ -76,10 +79,10 @@ func (p *program) rearranged(run *pflag.FlagSet) (line, job string) {
 			i++
 			continue
 		}
-		n, ofRun := flagWidth(args[i:], run)
+		n, ofCmd := flagWidth(args[i:], cmd.Flags())
 		m, ofJob := jobFlagWidth(args[i:], own)
 		switch {
-		case ofRun && (i < where || !ofJob):
+		case ofCmd && (i < where || !ofJob):
 			before = append(before, args[i:i+n]...)
 			i += n
 		case ofJob:
@@ -93,10 +96,10 @@ func (p *program) rearranged(run *pflag.FlagSet) (line, job string) {
 	if slices.Equal(words, args) {
 		return "", ""
 	}
-	return p.name + " run " + quoteAll(words), job
+	return fmt.Sprintf("%s %s %s", p.name, cmd.Name(), quoteAll(words)), job
 }
 
-// flagWidth is the number of words that a flag of run takes: itself, and its value if that is apart.
+// flagWidth is the number of words that a flag of the command takes: itself, and its value if that is apart.
 func flagWidth(args []string, set *pflag.FlagSet) (int, bool) {
 	name, inline, ok := flagName(args[0])
 	if !ok {
