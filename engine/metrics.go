@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // MetricKind says how a metric moves.
 type MetricKind string
@@ -27,7 +30,8 @@ type Metric struct {
 // Metrics are the counters under Flink's names, where the meaning is the same: the job's first, then each operator's, followed
 // by those of its subtasks. Counters of a subtask begin anew with each attempt, as in Flink; an operator's go on over restarts. To
 // push them somewhere, ask [Running].Stats as often as is wanted; nothing is measured for it. Watermarks that have not started
-// are not told, nor are those of splits that have ended.
+// are not told, nor are those of splits that have ended. numLateRecordsDropped are those that are lost: where [Windowed.Late]
+// takes them they are counted in OperatorStats.Late alone. currentInput1Watermark is that of the first input, and so on.
 //
 // busyTimeMsPerSecond, idleTimeMsPerSecond and backPressuredTimeMsPerSecond, in ms, say what became of a second of the task's
 // goroutine in the span of [OperatorStats].Recent; they add up to 1000. An operator's are the mean of its subtasks. Where records
@@ -77,11 +81,11 @@ func (m *metrics) checkpoints(s Stats) {
 
 func (m *metrics) operator(op OperatorStats) {
 	m.common(op.UID, SubtaskStats{
-		In: op.In, Out: op.Out, Late: op.Late, Timers: op.Timers, StartDelay: op.StartDelay, Alignment: op.Alignment, Recent: op.Recent,
+		In: op.In, Out: op.Out, Dropped: op.Dropped, Timers: op.Timers, StartDelay: op.StartDelay, Alignment: op.Alignment, Recent: op.Recent,
 	})
 	for i, in := range op.Inputs {
 		if in.Watermark != MinTime {
-			m.put(Metric{Name: "currentInputNWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Input: i + 1, Value: eventMillis(in.Watermark)})
+			m.put(Metric{Name: fmt.Sprintf("currentInput%dWatermark", i+1), Kind: Gauge, UID: op.UID, Unit: "ms", Input: i + 1, Value: eventMillis(in.Watermark)})
 		}
 	}
 	for _, s := range op.Splits {
@@ -102,7 +106,7 @@ func (m *metrics) operator(op OperatorStats) {
 func (m *metrics) common(uid string, t SubtaskStats) {
 	m.add(Counter, uid, "numRecordsIn", "records", float64(t.In))
 	m.add(Counter, uid, "numRecordsOut", "records", float64(t.Out))
-	m.add(Counter, uid, "numLateRecordsDropped", "records", float64(t.Late))
+	m.add(Counter, uid, "numLateRecordsDropped", "records", float64(t.Dropped))
 	m.add(Counter, uid, "numFiredTimers", "timers", float64(t.Timers))
 	m.add(Gauge, uid, "checkpointStartDelayNanos", "ns", float64(t.StartDelay))
 	m.add(Gauge, uid, "checkpointAlignmentTime", "ns", float64(t.Alignment))

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -125,8 +126,8 @@ func TestMetrics(t *testing.T) {
 	}
 	for uid, marks := range map[string][][]string{
 		"in":  {{"currentWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentOutputWatermark gauge ms"}},
-		"sum": {{"currentInputNWatermark gauge ms", "currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}},
-		"out": {{"currentInputNWatermark gauge ms"}, nil},
+		"sum": {{"currentInput1Watermark gauge ms", "currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}},
+		"out": {{"currentInput1Watermark gauge ms"}, nil},
 	} {
 		for i, subtask := range []string{"-1", "0"} {
 			for _, name := range slices.Concat(common, marks[i]) {
@@ -143,7 +144,7 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"in numRecordsIn": 2, "in numRecordsOut": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
 		"sum numFiredTimers": 1, "out numFiredTimers": 0,
-		"sum currentInputNWatermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
+		"sum currentInput1Watermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
 		" lastCheckpointRestoreTimestamp": float64(t0.UnixMilli()),
 	} {
 		if got := values[name].Value; got != want {
@@ -152,6 +153,56 @@ func TestMetrics(t *testing.T) {
 	}
 	if got := values[" lastCheckpointExternalPath"].Text; got != s.Last.Path || got == "" {
 		t.Errorf("the path is %q, want %q", got, s.Last.Path)
+	}
+}
+
+// TestMetricsOfSeveralInputs: each has a watermark under its number.
+func TestMetricsOfSeveralInputs(t *testing.T) {
+	s := engine.Stats{Operators: []engine.OperatorStats{{UID: "join", Inputs: []engine.InputStats{{Watermark: 1e6}, {Watermark: 2e6}}}}}
+	got := map[string]float64{}
+	for _, m := range s.Metrics() {
+		if m.Input > 0 {
+			got[m.Name] = m.Value
+		}
+	}
+	if want := map[string]float64{"currentInput1Watermark": 1, "currentInput2Watermark": 2}; !maps.Equal(got, want) {
+		t.Errorf("watermarks of inputs %v, want %v", got, want)
+	}
+}
+
+// TestLateRecordsDropped: what the stream of late records takes is late, and not dropped.
+func TestLateRecordsDropped(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		in := newFeed[event](1)
+		job := engine.NewJob("late")
+		recs := engine.From(job, "in", in, engine.EventTime(atOf, engine.Monotonous()))
+		w := engine.Window(engine.KeyBy(recs, func(e event) string { return e.Key }), engine.Tumbling(time.Minute))
+		if taken {
+			engine.To(w.Late(), "late", nowhere[event]())
+		}
+		engine.To(engine.Aggregate(w, "sum", sum{}), "out", nowhere[string]())
+		in.add(0, event{Key: "k", At: t0.Add(time.Hour)})
+		r := start(t, job, engine.Options{})
+		readAll(t, r, 1)
+		in.add(0, event{Key: "k", At: t0})
+		in.end()
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		want := map[int]float64{-1: 1, 0: 1}
+		if taken {
+			want = map[int]float64{-1: 0, 0: 0}
+		}
+		got := map[int]float64{}
+		for _, m := range r.Stats().Metrics() {
+			if m.UID == "sum" && m.Name == "numLateRecordsDropped" {
+				got[m.Subtask] = m.Value
+			}
+		}
+		op := operator(t, r, "sum")
+		if !maps.Equal(got, want) || op.Late != 1 || op.Subtasks[0].Late != 1 || float64(op.Dropped) != want[-1] {
+			t.Errorf("late records taken: %t: %v dropped, want %v; the operator says %d of %d", taken, got, want, op.Dropped, op.Late)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ type OperatorStats struct {
 	UID, Kind     string
 	In, Out       int64 // a source sends what it reads; a sink sends nothing
 	Late, Skipped int64
+	Dropped       int64         // those of Late that are lost: 0 where [Windowed.Late] takes them
 	Timers        int64         // that have fired, those of windows included
 	Pages         int64         // of state, 4 KiB each
 	Resident      int64         // those of them that are in memory
@@ -62,6 +63,7 @@ type SubtaskStats struct {
 	Index         int
 	In, Out       int64
 	Late, Skipped int64
+	Dropped       int64
 	Timers        int64
 	Pages         int64
 	Resident      int64
@@ -138,7 +140,7 @@ func (st *subtask) statsOf(n *node) *nodeStats {
 func (s *nodeStats) subtask(now time.Time) SubtaskStats {
 	c, b := s.counted(), &s.st.barriers
 	t := SubtaskStats{
-		Index: s.st.index, In: c.in, Out: c.out, Late: c.late, Skipped: c.skipped, Timers: c.timers,
+		Index: s.st.index, In: c.in, Out: c.out, Late: c.late, Skipped: c.skipped, Dropped: s.node.dropped(c.late), Timers: c.timers,
 		Pages: s.pages.Load(), Resident: s.resident.Load(), Watermark: Time(s.watermark.Load()),
 		StartDelay: time.Duration(b.delay.Load()), Alignment: time.Duration(b.alignment.Load()),
 	}
@@ -154,6 +156,16 @@ func (op *OperatorStats) add(t SubtaskStats) {
 	op.StartDelay, op.Alignment = max(op.StartDelay, t.StartDelay), max(op.Alignment, t.Alignment)
 	op.Load, op.Recent = op.Load.plus(t.Load), op.Recent.plus(t.Recent)
 	op.Subtasks = append(op.Subtasks, t)
+}
+
+// dropped is how many of a node's late records are lost.
+func (n *node) dropped(late int64) int64 {
+	for _, p := range n.out {
+		if p.name == lateName && p.used {
+			return 0
+		}
+	}
+	return late
 }
 
 // passOn has a source send what it reads.
@@ -191,6 +203,7 @@ func (a *attempt) report() (all Stats) {
 		}
 		op.Inputs, op.Splits = a.inputsOf(n), a.splitsOf(n)
 		op.In, op.Out, op.Late, op.Skipped, op.Timers = sum.in, sum.out, sum.late, sum.skipped, sum.timers
+		op.Dropped = n.dropped(sum.late)
 		if n.source != nil {
 			op.passOn()
 		}
