@@ -196,12 +196,12 @@ func survey(ctx context.Context, j *Job, o *Options, r restored) (splitLists, er
 			continue
 		}
 		var s splitList
-		err := call(n.uid, "list splits", func() (err error) {
+		err := n.await("list splits", func() (err error) {
 			s.list, s.final, err = n.source.splits(ctx)
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("source %q: %w", n.uid, err)
+			return nil, err
 		}
 		if id, ok := twice(s.list); ok {
 			return nil, Permanent(fmt.Errorf("source %q: two splits have the id %q: each needs one of its own", n.uid, id))
@@ -271,9 +271,8 @@ func (a *attempt) recoverSinks() error {
 		if t.Fresh = a.from == nil; t.Fresh {
 			t.Discard = a.o.Restore.earlier
 		}
-		err := call(n.uid, "recover", func() error { return n.sink.recover(a.ctx, t, a.restored.txns(n.uid)) })
-		if err != nil {
-			return fmt.Errorf("sink %q: recover: %w", n.uid, err)
+		if err := n.await("recover", func() error { return n.sink.recover(a.ctx, t, a.restored.txns(n.uid)) }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -380,7 +379,7 @@ func (a *attempt) run() error {
 	for e := range errs {
 		err = graver(err, e)
 	}
-	switch e := within(a.o.ShutdownTimeout, "closing sinks and operators", a.close); {
+	switch e := within(a.o.ShutdownTimeout, a.job.awaited.or("closing sinks and operators"), a.close); {
 	case errors.Is(e, ErrStuck):
 		return errors.Join(e, err)
 	case e != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,42 @@ func call(uid, what string, f func() error) error {
 	return <-result
 }
 
+// call calls a method of the node's source or sink, or a function of its operator's: all its errors are *OperatorErrors.
+func (n *node) call(what string, f func() error) error {
+	return call(n.uid, what, func() error {
+		if err := f(); err != nil {
+			return &OperatorError{UID: n.uid, Err: fmt.Errorf("%s: %w", what, err)}
+		}
+		return nil
+	})
+}
+
+// await is call for what the whole job waits for.
+func (n *node) await(what string, f func() error) error {
+	n.job.awaited.begin(n.label() + ": " + what)
+	defer n.job.awaited.end()
+	return n.call(what, f)
+}
+
+// awaited is the one function of the user's that the whole job waits for, so that it can be named when it does not return.
+type awaited struct{ what atomic.Pointer[string] }
+
+func (a *awaited) begin(what string) { a.what.Store(&what) }
+func (a *awaited) end()              { a.what.Store(nil) }
+
+// or names it, or says what else goes on.
+func (a *awaited) or(otherwise string) func() string {
+	return func() string {
+		if what := a.what.Load(); what != nil {
+			return *what
+		}
+		return otherwise
+	}
+}
+
+// plainly says what goes on where no function of the user's is waited for.
+func plainly(what string) func() string { return func() string { return what } }
+
 // broke says that err is a panic or a Goexit, not an error that a function returned.
 func broke(err error) bool {
 	op, ok := errors.AsType[*OperatorError](err)
@@ -47,7 +84,7 @@ func broke(err error) bool {
 
 // within runs f and waits for it, at most for the timeout in the machine's time, which passes also where a job's [Clock] stands
 // still; then f is left behind and the error says so.
-func within(timeout time.Duration, what string, f func() error) error {
+func within(timeout time.Duration, what func() string, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(timeout)
@@ -56,13 +93,13 @@ func within(timeout time.Duration, what string, f func() error) error {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("%w within %s: %s", ErrStuck, timeout, what)
+		return fmt.Errorf("%w within %s: %s", ErrStuck, timeout, what())
 	}
 }
 
 // patient runs f, which storage may hold up, and waits for it; once ctx has ended no longer than the timeout. What f gives
 // after that is handed to undo.
-func patient[T any](ctx context.Context, timeout time.Duration, what string, f func() (T, error), undo func(T) error) (v T, err error) {
+func patient[T any](ctx context.Context, timeout time.Duration, what func() string, f func() (T, error), undo func(T) error) (v T, err error) {
 	type made struct {
 		v   T
 		err error

@@ -95,7 +95,7 @@ func (c *coordinator) commitAll(ctx context.Context, of *committer, txns []openT
 		case ctx.Err() != nil:
 			m.err = context.Cause(ctx)
 		case IsPermanent(err) || broke(err):
-			m.err = fmt.Errorf("sink %q: commit: %w", t.node.uid, err)
+			m.err = err
 		default:
 			m.again = true
 			c.a.o.Logger.Warn("commit is repeated", "sink", t.node.uid, "error", err)
@@ -112,7 +112,7 @@ func (c *coordinator) commitOne(ctx context.Context, of *committer, t openTxn) e
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	err := call(t.node.uid, "commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
+	err := t.node.call("commit", func() error { return t.node.sink.commit(ctx, t.txn.Handle) })
 	return errors.Join(err, c.a.risk(of.name(), "has committed"))
 }
 

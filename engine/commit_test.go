@@ -229,7 +229,7 @@ func TestPermanentCommitError(t *testing.T) {
 	if !errors.Is(err, gone) {
 		t.Fatalf("Run = %v, want %v", err, gone)
 	}
-	contains(t, err, `sink "in out"`)
+	contains(t, err, `operator "in out"`)
 	if err := build(false).Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,7 +201,15 @@ func TestStuck(t *testing.T) {
 		}, `commit of sink "out"`},
 		"Close": {func(_, _ chan struct{}, hang func()) *engine.Job {
 			return sumJob(newFeed[event](1), closingLog{newLog(), hang})
-		}, "closing"},
+		}, `: sink "out": close`},
+		"OnClose": {func(_, _ chan struct{}, hang func()) *engine.Job {
+			job := engine.NewJob("stuck")
+			engine.To(engine.ProcessEach(engine.From(job, "in", newFeed[event](1)), "each", func(s *engine.Setup) engine.EachFunc[event, event] {
+				s.OnClose(func() error { hang(); return nil })
+				return func(*engine.Context, event, engine.Out[event]) error { return nil }
+			}), "out", nowhere[event]())
+			return job
+		}, `"each": OnClose`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +218,7 @@ func TestStuck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name != "Close" {
+			if name != "Close" && name != "OnClose" {
 				until(t, name, reads)
 			}
 			if err := r.Cancel(); !errors.Is(err, engine.ErrStuck) {
@@ -222,6 +231,30 @@ func TestStuck(t *testing.T) {
 			close(wake)
 			noneLeft(t)
 		})
+	}
+}
+
+// TestStuckStart: what hangs before an attempt runs, at the start or at a restart, is named, too.
+func TestStuckStart(t *testing.T) {
+	for at, says := range map[string]string{"Splits": `: source "in": list splits`, "Recover": `: sink "out": recover`} {
+		for spare := range int64(2) {
+			reads, wake := make(chan struct{}), make(chan struct{})
+			p := &trap{at: at, snap: func() { close(reads); <-wake }}
+			p.spare.Store(spare)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			o := engine.Options{ShutdownTimeout: 20 * time.Millisecond, Restart: quick()}
+			go func() { ended <- failOnce(trapJob(p, newLog()), new(atomic.Bool)).Run(ctx, o) }()
+			until(t, at, reads)
+			cancel()
+			err := <-ended
+			if !errors.Is(err, engine.ErrStuck) {
+				t.Errorf("Run = %v, want %v", err, engine.ErrStuck)
+			}
+			contains(t, err, says)
+			close(wake)
+			noneLeft(t)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // Errors that a run can end with, besides those of package meta. Branch with errors.Is.
@@ -44,16 +45,18 @@ func IsPermanent(err error) bool {
 	return ok
 }
 
-// OperatorError is an error, or a panic, of a user's function.
+// OperatorError is an error, or a panic, of a user's function, source or sink.
 type OperatorError struct {
-	UID    string // of the operator
+	UID    string // of the operator, source or sink
 	Key    string // the key in hand, printed; empty if there is none
 	Record string // the record or timer in hand, printed and shortened; empty if there is none
 	Err    error
 	Stack  []byte // of a panic
 
-	// Position is where the record in hand was read: source, split, and the position that its batch begins after. It is empty
-	// for timers and windows and what they have sent, behind an [Async], and for its calls after a restore.
+	// Position is where the record in hand was read: source, split, and the position that its batch begins after. Errors of a
+	// split's reader have it of the read that failed, those of a sink's Write of the batch that the rows come from. It is empty
+	// for timers and windows and what they have sent, behind an [Async], and for its calls after a restore; and where no batch
+	// is in hand: in Splits, constructors, OnOpen and OnClose, and in all of a sink but Write.
 	Position string
 
 	called bool // the error is a call's: not the record may be to blame, but what was called
@@ -61,6 +64,9 @@ type OperatorError struct {
 
 // Error names the operator and, where there are any, the key, the record and its position.
 func (e *OperatorError) Error() string {
+	if e.Key == "" && e.Record == "" && strings.HasPrefix(e.Position, sourceOf(e.UID)) { // names it, too
+		return fmt.Sprintf("%s: %v", e.Position, e.Err)
+	}
 	s := fmt.Sprintf("operator %q", e.UID)
 	if e.Key != "" {
 		s += ", key " + e.Key

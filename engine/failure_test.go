@@ -185,8 +185,12 @@ func TestBrokenCallbacks(t *testing.T) {
 						t.Errorf("operator %q, record %q, %d bytes of stack; want %q", op.UID, op.Record, len(op.Stack), uid)
 					}
 					fired := at == "timer" || at == "Result"
-					if placed := strings.HasPrefix(op.Position, `source "in", split "`); placed != (w.record && !fired) {
+					reads := at == "Open" || at == "Read" || at == "Position"
+					if placed := strings.HasPrefix(op.Position, `source "in", split "`); placed != (w.record && !fired || reads) {
 						t.Errorf("position %q", op.Position)
+					}
+					if !w.record && strings.Count(err.Error(), `"`+w.uid+`"`) > 1 {
+						t.Errorf("%v: says it twice", err)
 					}
 					if how == "panic" && !errors.Is(err, boom) {
 						t.Errorf("the panic's error is not in %v", err)

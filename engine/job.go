@@ -18,6 +18,7 @@ type Job struct {
 	nodes    []*node // in construction order, which is a topological one
 	mistakes []error
 	started  bool
+	awaited  awaited
 }
 
 // NewJob names a job. The name is its identity on disk.

@@ -24,15 +24,23 @@ func (o origin) String() string {
 	if o.from != "" {
 		after = fmt.Sprintf("position %q", o.from)
 	}
-	return fmt.Sprintf("source %q, split %q, read after %s", o.split.uid, o.split.id, after)
+	return fmt.Sprintf("%s split %q, read after %s", sourceOf(o.split.uid), o.split.id, after)
 }
 
-// placed adds to a failure where the record in hand was read, if that is known.
+// sourceOf is how what has an origin begins to say so.
+func sourceOf(uid string) string { return fmt.Sprintf("source %q,", uid) }
+
+// fails is the error of the reader of a split.
+func (o origin) fails(err error, stack []byte) error {
+	return &OperatorError{UID: o.split.uid, Position: o.String(), Err: err, Stack: stack}
+}
+
+// placed adds to a failure where the record in hand was read, or the rows that a sink is writing, if that is known.
 func (st *subtask) placed(err error) error {
 	if st.ctx.Err() != nil && errors.Is(err, context.Cause(st.ctx)) { // the failure is another's
 		return err
 	}
-	if op, ok := errors.AsType[*OperatorError](err); ok && op.Record != "" && op.Position == "" {
+	if op, ok := errors.AsType[*OperatorError](err); ok && op.Position == "" && (op.Record != "" || st.writing) {
 		op.Position = st.origin.String()
 	}
 	return err

@@ -124,7 +124,7 @@ func (p *processOp[K, O]) snapshot(a *ack) error { return p.freeze(a) }
 func (p *processOp[K, O]) close() error {
 	var errs []error
 	for _, f := range p.closes {
-		errs = append(errs, call(p.node.uid, "OnClose", f))
+		errs = append(errs, p.node.await("OnClose", f))
 	}
 	return errors.Join(errs...)
 }

@@ -72,12 +72,13 @@ func (s *sinkTask[T]) flush() error {
 	if err := s.open(); err != nil {
 		return s.wrap(err)
 	}
-	s.calls = true
+	s.calls, s.st.writing = true, true
 	err := s.w.Write(s.st.ctx, s.buf)
 	s.calls = false
 	if err != nil {
 		return s.wrap(err)
 	}
+	s.st.writing = false
 	s.stats.in.Add(int64(len(s.buf)))
 	clear(s.buf)
 	s.buf = s.buf[:0]
@@ -107,7 +108,7 @@ func (s *sinkTask[T]) close() error {
 	if s.w == nil {
 		return nil
 	}
-	return call(s.n.uid, "close", s.w.Close)
+	return s.n.await("close", s.w.Close)
 }
 
 func (s *sinkTask[T]) busy() bool { return s.calls }

@@ -141,7 +141,7 @@ func TestOnlyEOFEnds(t *testing.T) {
 // TestNoReader is told as it is.
 func TestNoReader(t *testing.T) {
 	err := copyJob[int64](unopened{upTo(10)}, newLog(), nil).Run(t.Context(), engine.Options{Restart: engine.Restart{None: true}})
-	contains(t, err, `source "in"`, `split func`, "the source opened no reader")
+	contains(t, err, `source "in"`, `split "func"`, "the source opened no reader")
 }
 
 type unopened struct{ engine.Source[int64] }

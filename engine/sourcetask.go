@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -261,11 +260,8 @@ func (s *sourceTask[T]) take(f filledBatch[T]) error {
 	}
 	p, start := f.split, time.Now() // by the machine's clock: it is about the machine
 	p.waiting.Add(-1)
-	if broke(f.err) {
+	if f.err != nil && f.err != io.EOF {
 		return f.err
-	}
-	if f.err != nil && f.err != io.EOF { // one that wraps it is no end: a connection that broke, say
-		return fmt.Errorf("source %q, split %s: %w", s.n.uid, p.name.id, f.err)
 	}
 	if len(f.batch.recs) > 0 {
 		p.asleep = false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -63,30 +64,31 @@ func (s *sourceTask[T]) read(ctx context.Context, p *splitTask[T], to chan<- fil
 			return false
 		}
 	}
-	returned := false
+	at, returned := origin{&p.name, p.pos}, false
 	defer func() {
 		err := errGoexit
 		if v := recover(); v != nil {
 			err = panicked(v)
 		}
 		if !returned {
-			failed := &OperatorError{UID: s.n.uid, Err: fmt.Errorf("split %s: %w", p.name.id, err), Stack: debug.Stack()}
-			send(filledBatch[T]{split: p, batch: newBatch[T](0), err: failed})
+			send(filledBatch[T]{split: p, batch: newBatch[T](0), err: at.fails(err, debug.Stack())})
 		}
 	}()
-	s.readSplit(ctx, p, send)
+	s.readSplit(ctx, p, &at, send)
 	returned = true
 }
 
-func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send func(filledBatch[T]) bool) {
+// readSplit reads a split from a position on, which it moves to what the next read comes after. Of the errors that it sends on,
+// io.EOF alone is the reader's as it was.
+func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], at *origin, send func(filledBatch[T]) bool) {
 	name := fmt.Sprintf("reader of %s, split %s", s.n.uid, p.name.id)
 	s.st.a.step(name, "starts")
-	r, err := s.src.Open(ctx, Split{ID: p.name.id}, p.pos)
+	r, err := s.src.Open(ctx, Split{ID: p.name.id}, at.from)
 	if err == nil && r == nil {
 		err = errors.New("the source opened no reader")
 	}
 	if err != nil {
-		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: fmt.Errorf("open: %w", err)}) // also io.EOF, which ends no split here
+		send(filledBatch[T]{split: p, batch: newBatch[T](0), err: at.fails(fmt.Errorf("open: %w", err), nil)}) // also io.EOF, which ends no split here
 		return
 	}
 	defer r.Close()
@@ -102,7 +104,11 @@ func (s *sourceTask[T]) readSplit(ctx context.Context, p *splitTask[T], send fun
 		b.Reset()
 		start := time.Now()
 		err := r.Read(ctx, b)
+		if err != nil && err != io.EOF { // one that wraps it is no end: a connection that broke, say
+			err = at.fails(err, nil)
+		}
 		f := filledBatch[T]{p, b, r.Position(), time.Since(start), err}
+		at.from = f.pos
 		if s.st.a.step(name, "has read"); !send(f) {
 			return
 		}

@@ -23,14 +23,14 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	j.started = true
 	o = o.withDefaults()
 	ctx = withClock(ctx, o.Clock)
-	dir, err := patient(ctx, o.ShutdownTimeout, "opening the directory of checkpoints",
+	dir, err := patient(ctx, o.ShutdownTimeout, plainly("opening the directory of checkpoints"),
 		func() (*snapshotter.Dir, error) { return openDir(j.name, o.Checkpoints) }, (*snapshotter.Dir).Close)
 	if err != nil {
 		return nil, err
 	}
 	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), drains: make(chan chan<- error), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
-	a, err := patient(ctx, o.ShutdownTimeout, "the start", func() (*attempt, error) { return r.first(ctx) }, (*attempt).close)
+	a, err := patient(ctx, o.ShutdownTimeout, j.awaited.or("the start"), func() (*attempt, error) { return r.first(ctx) }, (*attempt).close)
 	if err != nil {
 		return nil, r.refuse(err)
 	}
@@ -56,7 +56,7 @@ func (r *Running) cleanUp(ended error, f func() error) error {
 		go f()
 		return nil
 	}
-	return within(r.o.ShutdownTimeout, "the directory of checkpoints", f)
+	return within(r.o.ShutdownTimeout, plainly("the directory of checkpoints"), f)
 }
 
 // firstCheckpoint waits until a fresh attempt has published its first checkpoint, or has ended without.

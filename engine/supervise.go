@@ -116,7 +116,7 @@ func (r *Running) stopAsked() bool {
 
 // restart makes the next attempt.
 func (r *Running) restart(ctx context.Context) (*attempt, error) {
-	return patient(ctx, r.o.ShutdownTimeout, "the restart", func() (*attempt, error) { return r.renew(ctx) }, (*attempt).close)
+	return patient(ctx, r.o.ShutdownTimeout, r.job.awaited.or("the restart"), func() (*attempt, error) { return r.renew(ctx) }, (*attempt).close)
 }
 
 // renew revokes the old attempt's right to publish, then picks the checkpoint to go on from.

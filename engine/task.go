@@ -77,6 +77,7 @@ type subtask struct {
 	asked bool // for a checkpoint that relieves it, since the last barrier
 
 	origin    origin    // of the records in hand
+	writing   bool      // a sink writes them
 	read      time.Time // what the job's clock said at the beginning of the batch
 	now       Time      // the same
 	alarm     alarm     // set while the subtask waits for a time to come

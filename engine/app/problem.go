@@ -70,13 +70,13 @@ func nearest(name string, all []string) string {
 	return ""
 }
 
-// refused explains why a job did not start. Errors that are about the job's own input are failures of the job; those
+// refused explains why a job did not start. Panics, and errors that are about the job's own input, are failures of the job; those
 // about the checkpoint say so by their sentinel; the rest is what the user asked for.
 func (s *session) refused(err error) *problem {
 	if p := s.aboutCheckpoint(err); p != nil {
 		return p
 	}
-	if _, ok := errors.AsType[*engine.OperatorError](err); ok || engine.IsPermanent(err) {
+	if stackOf(err) != "" || engine.IsPermanent(err) {
 		return &problem{exitFailed, err, ""}
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok && unusable(e.Err) && (within(e.Path, s.dir) || within(s.dir, e.Path)) {
