@@ -22,6 +22,9 @@ func newProcessOp[K comparable, O any](st *subtask, n *node, out *port) *process
 	keyer := keyerFor[K](st.a)
 	p := &processOp[K, O]{keyedOp: newKeyedOp(st, n, keyer.Shape()), keyer: keyer}
 	p.passed = p.watermark
+	if n.timed() {
+		p.ctx.time = MinTime // no record has come
+	}
 	p.out = Out[O]{to: makeOutlet[O](st, out), now: &p.ctx.time}
 	return p
 }
@@ -90,6 +93,7 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 	p.firing = t
 	c := &p.ctx
 	c.take(k)
+	before := c.time
 	c.time, c.live = p.emitTime(t), true
 	p.tellRecord(MinTime)
 	call := t.call.(func(*Context, K, Time, Out[O]) error)
@@ -97,13 +101,20 @@ func (p *processOp[K, O]) fire(t *timerIndex, w Time) {
 		p.fail(err)
 	}
 	c.live, p.firing = false, nil
+	if t.clock {
+		c.time = before
+	}
 }
 
 // emitTime is the event time of what the timer in hand emits. In processing time it is that of the record before: the
-// operator's own time, as far as it is known; but nothing that is late.
+// operator's own time, as far as it is known; but nothing that is late. Where neither is known, after a restore, it is the
+// clock's.
 func (p *processOp[K, O]) emitTime(t *timerIndex) Time {
 	if !t.clock {
 		return p.at
+	}
+	if p.ctx.time == MinTime && p.passed == MinTime {
+		return p.st.now
 	}
 	return max(p.ctx.time, p.passed.Add(1))
 }

@@ -30,7 +30,8 @@ type timerIndex struct {
 
 // NewTimer declares a timer and what it calls, with the time that was set. K and O are the operator's key and output types.
 // A stream without event time has only timers in [ProcessingTime]; what these emit in a stream that has it carries the time of
-// the record before or, if that is later, the instant after the watermark.
+// the record before or, if that is later, the instant after the watermark. While neither is known, as from a restore to the
+// first record or watermark where the checkpoint had no watermark, it carries [Context.ProcessingTime].
 func NewTimer[K comparable, O any](s *Setup, name string, call func(*Context, K, Time, Out[O]) error, o ...TimeDomain) Timer {
 	clock := slices.Contains(o, ProcessingTime)
 	s.needsKey("timer", name)
