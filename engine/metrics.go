@@ -93,11 +93,11 @@ func (m *metrics) operator(op OperatorStats) {
 			m.put(Metric{Name: "currentWatermark", Kind: Gauge, UID: op.UID, Unit: "ms", Split: s.ID, Value: eventMillis(s.Watermark)})
 		}
 	}
-	m.watermark(op.UID, op.Watermark, len(op.Inputs) > 0)
+	m.watermark(op, op.Watermark)
 	for _, t := range op.Subtasks {
 		m.subtask = t.Index
 		m.common(op.UID, t)
-		m.watermark(op.UID, t.Watermark, len(op.Inputs) > 0)
+		m.watermark(op, t.Watermark)
 	}
 	m.subtask = -1
 }
@@ -117,14 +117,17 @@ func (m *metrics) common(uid string, t SubtaskStats) {
 	}
 }
 
-func (m *metrics) watermark(uid string, w Time, inputs bool) {
+// watermark is that of an operator or of one of its subtasks. Sources take none in, and sinks give none out.
+func (m *metrics) watermark(op OperatorStats, w Time) {
 	if w == MinTime {
 		return
 	}
-	if inputs {
-		m.add(Gauge, uid, "currentInputWatermark", "ms", eventMillis(w))
+	if len(op.Inputs) > 0 {
+		m.add(Gauge, op.UID, "currentInputWatermark", "ms", eventMillis(w))
 	}
-	m.add(Gauge, uid, "currentOutputWatermark", "ms", eventMillis(w))
+	if op.Kind != "sink" {
+		m.add(Gauge, op.UID, "currentOutputWatermark", "ms", eventMillis(w))
+	}
 }
 
 func millis(t time.Time) float64 { return float64(t.UnixMilli()) }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestMetrics(t *testing.T) {
 	for uid, marks := range map[string][][]string{
 		"in":  {{"currentWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentOutputWatermark gauge ms"}},
 		"sum": {{"currentInput1Watermark gauge ms", "currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}, {"currentInputWatermark gauge ms", "currentOutputWatermark gauge ms"}},
-		"out": {{"currentInput1Watermark gauge ms"}, nil},
+		"out": {{"currentInput1Watermark gauge ms", "currentInputWatermark gauge ms"}, {"currentInputWatermark gauge ms"}},
 	} {
 		for i, subtask := range []string{"-1", "0"} {
 			for _, name := range slices.Concat(common, marks[i]) {
@@ -144,7 +145,7 @@ func TestMetrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"in numRecordsIn": 2, "in numRecordsOut": 2, "sum numRecordsIn": 2, "out numRecordsIn": 1, " lastCompletedCheckpointId": float64(s.Last.ID),
 		"sum numFiredTimers": 1, "out numFiredTimers": 0,
-		"sum currentInput1Watermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
+		"sum currentInput1Watermark": mark, "out currentInputWatermark": mark, " numberOfCompletedCheckpoints": float64(s.Completed),
 		" lastCheckpointRestoreTimestamp": float64(t0.UnixMilli()),
 	} {
 		if got := values[name].Value; got != want {
@@ -203,6 +204,35 @@ func TestLateRecordsDropped(t *testing.T) {
 		if !maps.Equal(got, want) || op.Late != 1 || op.Subtasks[0].Late != 1 || float64(op.Dropped) != want[-1] {
 			t.Errorf("late records taken: %t: %v dropped, want %v; the operator says %d of %d", taken, got, want, op.Dropped, op.Late)
 		}
+	}
+}
+
+// TestWatermarkOfSink: a sink has the time of its input once it has written what came before, to the end.
+func TestWatermarkOfSink(t *testing.T) {
+	for _, p := range []int{1, 2} {
+		in := newFeed[event](1)
+		var r *engine.Running
+		var seen []string // by the writer
+		out := engine.SinkFunc(func(context.Context, []string) error {
+			seen = append(seen, operator(t, r, "out").Watermark.String())
+			return nil
+		})
+		r = start(t, sumJob(in, out), engine.Options{Parallelism: p})
+		in.add(0, event{Key: "k", At: t0}, event{Key: "k", At: t0.Add(time.Hour)})
+		readAll(t, r, 2)
+		readAll(t, r, 2)
+		mark := engine.TimeOf(t0.Add(59*time.Minute)) - 1
+		if got := operator(t, r, "out"); got.Watermark != mark || got.Subtasks[p-1].Watermark != mark {
+			t.Errorf("parallelism %d: a sink at %s, subtasks %+v, want %s", p, got.Watermark, got.Subtasks, mark)
+		}
+		in.end()
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if got := operator(t, r, "out").Watermark; got != engine.MaxTime {
+			t.Errorf("parallelism %d: a sink that has ended is at %s", p, got)
+		}
+		equal(t, seen, []string{"min", mark.String()})
 	}
 }
 

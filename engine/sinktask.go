@@ -26,7 +26,7 @@ func To[T any](in Stream[T], uid string, sink Sink[T]) {
 	n.sink.recover, n.sink.commit = sink.Recover, sink.Commit
 	_, n.sink.again = sink.(interface{ atLeastOnce() })
 	n.build = func(st *subtask) {
-		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), stats: st.statsOf(n)}
+		s := &sinkTask[T]{st: st, n: n, sink: sink, buf: make([]T, 0, batchSize), time: MinTime, stats: st.statsOf(n)}
 		st.ops = append(st.ops, s)
 		st.hands = append(st.hands, s)
 		take(st, n.ins[0], n, s.take)
@@ -41,12 +41,13 @@ type sinkTask[T any] struct {
 	w     Writer[T] // nil until the first row or barrier
 	calls bool      // the sink or its writer is being called
 	buf   []T
+	time  Time // the watermark
 	stats *nodeStats
 }
 
 func (s *sinkTask[T]) take(rows stretch[T]) {
 	if len(s.buf)+len(rows.recs) > cap(s.buf) {
-		if err := s.flush(); err != nil {
+		if err := s.write(); err != nil {
 			panic(err)
 		}
 	}
@@ -66,6 +67,15 @@ func (s *sinkTask[T]) open() (err error) {
 }
 
 func (s *sinkTask[T]) flush() error {
+	if err := s.write(); err != nil {
+		return err
+	}
+	s.stats.watermark.Store(int64(s.time))
+	return nil
+}
+
+// write hands the writer what is collected.
+func (s *sinkTask[T]) write() error {
 	if len(s.buf) == 0 {
 		return nil
 	}
@@ -102,7 +112,7 @@ func (s *sinkTask[T]) snapshot(a *ack) error {
 	return nil
 }
 
-func (s *sinkTask[T]) advance(Time) {}
+func (s *sinkTask[T]) advance(w Time) { s.time = w }
 
 func (s *sinkTask[T]) close() error {
 	if s.w == nil {

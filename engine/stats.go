@@ -46,7 +46,7 @@ type OperatorStats struct {
 	Timers        int64         // that have fired, those of windows included
 	Pages         int64         // of state, 4 KiB each
 	Resident      int64         // those of them that are in memory
-	Watermark     Time          // the least of its subtasks
+	Watermark     Time          // the least of its subtasks; a sink's is that of its input
 	Inputs        []InputStats  // in the order of its arguments: why its windows are still open
 	Splits        []SplitStats  // of a source
 	StartDelay    time.Duration // of the newest barrier, from its trigger to its arrival at the operator's task: the longest
