@@ -22,7 +22,10 @@ func panicked(v any) error {
 
 // call runs a user's function that is not on the path of records, in a goroutine of its own: neither a panic nor
 // runtime.Goexit in it reaches the engine. Both become an *OperatorError with a stack.
-func call(uid, what string, f func() error) error {
+func call(uid, what string, f func() error) error { return <-calling(uid, what, f) }
+
+// calling is call without the wait: the error comes when f has returned.
+func calling(uid, what string, f func() error) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		err := errGoexit
@@ -37,7 +40,7 @@ func call(uid, what string, f func() error) error {
 		}()
 		err = f()
 	}()
-	return <-result
+	return result
 }
 
 // call calls a method of the node's source or sink, or a function of its operator's: all its errors are *OperatorErrors.

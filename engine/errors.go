@@ -16,7 +16,7 @@ var (
 	// count: what is called may be down.
 	ErrPoison = errors.New("poison record")
 
-	// ErrStuck reports a task, a sink or storage that did not return within the shutdown timeout, and names it.
+	// ErrStuck reports a task, a source, a sink, a hook or storage that did not return within the shutdown timeout, and names it.
 	ErrStuck = errors.New("task does not return")
 
 	// ErrCheckpoints reports that more checkpoints in a row failed than the settings tolerate.

@@ -122,7 +122,8 @@ type Restart struct {
 
 // Hooks observe a run. Each may be nil. They are called one at a time by goroutines of the engine, which wait for them:
 // they must return soon, may ask Running for Latest and Stats, and must not wait for anything that the job does. A hook
-// that panics fails the job.
+// that panics fails the job. One that does not return holds the job up until it is cancelled or an attempt fails, and then for the
+// shutdown timeout: the job ends with [ErrStuck], which names it.
 type Hooks struct {
 	Checkpoint       func(Checkpoint)                                    // completed: durable
 	CheckpointFailed func(id meta.CheckpointID, err error)               // given up; the job goes on

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagetide/pagetide/meta"
@@ -43,7 +44,8 @@ type Running struct {
 	stopOnce sync.Once
 	cancel   context.CancelCauseFunc
 	done     chan struct{}
-	outcome  Outcome // set before done is closed
+	outcome  Outcome               // set before done is closed
+	hung     atomic.Pointer[error] // names a hook that has not returned; nil: none
 
 	mu       sync.Mutex // guards the fields below
 	leaving  *string    // the folder of a savepoint to stop with
@@ -188,7 +190,7 @@ func (a *attempt) observe(c Checkpoint) {
 	r.complete++
 	r.mu.Unlock()
 	if f := r.o.Hooks.Checkpoint; f != nil {
-		r.hook("Checkpoint", func() { f(c) })
+		r.hook(a.ctx, "Checkpoint", func() { f(c) })
 	}
 }
 
@@ -197,7 +199,7 @@ func (a *attempt) observeLoaded() {
 	cp, took := a.running.describe(a.from), a.o.Clock.Now().Sub(a.loading.began)
 	a.o.Logger.Info("restored state is verified", "job", a.job.name, "checkpoint", cp.ID, "took", took)
 	if f := a.o.Hooks.Loaded; f != nil {
-		a.running.hook("Loaded", func() { f(cp, took) })
+		a.running.hook(a.ctx, "Loaded", func() { f(cp, took) })
 	}
 }
 
@@ -212,6 +214,6 @@ func (a *attempt) observeFailure(id meta.CheckpointID, expired bool, err error) 
 	r.mu.Unlock()
 	r.o.Logger.Info("checkpoint failed", "job", r.job.name, "checkpoint", id, "error", err)
 	if f := r.o.Hooks.CheckpointFailed; f != nil {
-		r.hook("CheckpointFailed", func() { f(id, err) })
+		r.hook(a.ctx, "CheckpointFailed", func() { f(id, err) })
 	}
 }

@@ -30,21 +30,28 @@ func (j *Job) Start(ctx context.Context, o Options) (*Running, error) {
 	}
 	r := &Running{job: j, o: o, dir: dir, requests: make(chan request), drains: make(chan chan<- error), stop: make(chan struct{}), done: make(chan struct{})}
 	ctx, r.cancel = context.WithCancelCause(ctx)
+	if f := o.Hooks.Importing; f != nil {
+		r.o.Hooks.Importing = func(done, total int64) { r.hook(ctx, "Importing", func() { f(done, total) }) }
+	}
 	a, err := patient(ctx, o.ShutdownTimeout, j.awaited.or("the start"), func() (*attempt, error) { return r.first(ctx) }, (*attempt).close)
 	if err != nil {
-		return nil, r.refuse(err)
+		return nil, r.refuse(ctx, err)
 	}
 	result := make(chan error, 1)
 	go func() { result <- a.run() }()
 	if err := a.firstCheckpoint(result); err != nil {
-		return nil, r.refuse(err)
+		return nil, r.refuse(ctx, err)
 	}
 	go r.supervise(ctx, a, result)
 	return r, nil
 }
 
 // refuse gives up what a start that failed has taken.
-func (r *Running) refuse(err error) error {
+func (r *Running) refuse(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); broke(cause) && errors.Is(err, context.Canceled) { // a hook
+		err = cause
+	}
+	err = r.withHung(err)
 	r.cancel(err)
 	return errors.Join(err, r.cleanUp(err, r.dir.Close))
 }
@@ -66,15 +73,18 @@ func (a *attempt) firstCheckpoint(result chan error) error {
 	}
 	select {
 	case f := <-a.coord.first:
-		if f.err == nil {
+		if f.err == nil && a.running.hung.Load() == nil {
 			return nil
 		}
-		<-result
+		ended := <-result
+		if f.err == nil {
+			return ended
+		}
 		return fmt.Errorf("first checkpoint: %w", f.err)
 	case err := <-result:
 		select {
 		case f := <-a.coord.first:
-			if f.err == nil {
+			if f.err == nil && a.running.hung.Load() == nil {
 				result <- err // it was a short run
 				return nil
 			}
@@ -166,7 +176,7 @@ func (r *Running) verify(ctx context.Context, from *snapshotter.Checkpoint) erro
 	}
 	return from.Verify(ctx, func(done, total int64) {
 		if f := r.o.Hooks.Verifying; f != nil {
-			r.hook("Verifying", func() { f(done, total) })
+			r.hook(ctx, "Verifying", func() { f(done, total) })
 		}
 	})
 }
@@ -190,18 +200,10 @@ func (r *Running) prepare(ctx context.Context, from *snapshotter.Checkpoint, spl
 		r.last, r.have, r.restored = cp, true, r.o.Clock.Now()
 		r.mu.Unlock()
 		if f := r.o.Hooks.Restored; f != nil {
-			r.hook("Restored", func() { f(cp) })
+			r.hook(ctx, "Restored", func() { f(cp) })
 		}
 	}
 	return a, nil
-}
-
-// hook calls a hook. One that breaks fails the job.
-func (r *Running) hook(name string, f func()) {
-	err := call("hook "+name, "called", func() error { f(); return nil })
-	if err != nil {
-		r.cancel(Permanent(err))
-	}
 }
 
 func (r *Running) describe(from *snapshotter.Checkpoint) Checkpoint {

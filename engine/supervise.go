@@ -33,6 +33,7 @@ type follower struct {
 // follow decides what comes after an attempt: another one, or the end.
 func (r *Running) follow(ctx context.Context, p *restarts, err error) (follower, State) {
 	for {
+		err = r.withHung(err)
 		switch {
 		case err == nil:
 			return follower{}, Finished
@@ -83,7 +84,7 @@ func (r *Running) backOff(ctx context.Context, delay time.Duration, cause error)
 	r.mu.Unlock()
 	r.o.Logger.Info("attempt failed", "job", r.job.name, "error", cause, "restart", delay)
 	if f := r.o.Hooks.Restart; f != nil {
-		r.hook("Restart", func() { f(n, delay, cause) })
+		r.hook(ctx, "Restart", func() { f(n, delay, cause) })
 	}
 	for {
 		if r.stopAsked() {
@@ -158,6 +159,7 @@ func (r *Running) end(ctx context.Context, s State, err error, settled bool) {
 	if clean != nil {
 		out.Err = errors.Join(err, clean)
 	}
+	out.Err = r.withHung(out.Err)
 	r.mu.Lock()
 	r.final = r.stats()
 	out.Checkpoint = r.last
