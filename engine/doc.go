@@ -96,8 +96,8 @@
 //
 // # Reading order
 //
-// job.go, stream.go, union.go, rebalance.go, process.go, process2.go, each.go, broadcast.go, eachbroadcast.go, window.go, tumbling.go, sliding.go, slidingpanes.go, slidinglate.go, slidingearly.go, windowcore.go, panes.go, panelist.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go, async.go: the surface; explain.go prints it. plan.go, task.go, inputtime.go, wake.go, inbox.go, exchange.go, forward.go, spread.go, sourcetask.go, splitreader.go, sourcetime.go, asynctask.go: how
-// records move; load.go: how busy tasks are. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go: executions and
+// job.go, stream.go, union.go, rebalance.go, process.go, process2.go, each.go, broadcast.go, eachbroadcast.go, window.go, tumbling.go, sliding.go, slidingpanes.go, slidinglate.go, slidingearly.go, windowcore.go, panes.go, panelist.go, session.go, count.go, elements.go, processwindow.go, join.go, windowjoin.go, async.go: the surface; explain.go prints it. plan.go, task.go, inputtime.go, wake.go, inbox.go, exchange.go, forward.go, spread.go, bell.go, sourcetask.go, splitreader.go, sourcetime.go, asynctask.go: how
+// records move; load.go: how busy tasks are. coordinator.go, commit.go: checkpoints. start.go, attempt.go, supervise.go, running.go, hook.go: executions and
 // restarts.
 //
 // # Invariants
